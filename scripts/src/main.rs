@@ -1,0 +1,3 @@
+//! `cargo x`: see `cargo x --help`.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! What this crate promises to the others, tried with real servers.
+
+mod nats_server;
