@@ -1,0 +1,36 @@
+//! What the worker hands to the store: one seq of the log, and what becomes of it.
+
+use bytes::Bytes;
+use schema::{clock::Timestamp, envelope::Body, id::{RoomId, UserId}, problem::Code};
+
+/// One seq of a room's log.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The room, from the subject.
+    pub room_id: RoomId,
+    /// Where it stands: the stream sequence.
+    pub seq: u64,
+    /// When the log stored it; never `now()`, so that a redelivery writes the same row.
+    pub logged_at: Timestamp,
+    /// Who really sent it; none = the system.
+    pub sender: Option<UserId>,
+    /// The body as it was published.
+    pub raw: Bytes,
+    /// The same, read.
+    pub body: Body,
+}
+
+/// What became of one entry. All three are final: the delivery can be acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It stands in the store, from now on or already.
+    Stored,
+    /// Its id stands at a lower seq with the same content; this seq is a `skip`.
+    Duplicate {
+        /// The seq that counts.
+        first_seq: u64,
+    },
+    /// It may never be stored: `temp_id_reused` (its id says something else at a lower seq) or
+    /// `not_a_member` (it changes what its sender may not). Its seq is a `skip`.
+    Refused(Code),
+}

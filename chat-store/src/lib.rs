@@ -1,0 +1,20 @@
+//! Where messages rest: one trait, [`MessageStore`], two implementations, one conformance suite.
+//!
+//! The worker writes, the API reads history, the gateway reads what the stream no longer holds. Every
+//! write is idempotent and commutes with every other: any worker may make any of them, in any order,
+//! any number of times.
+
+mod entry;
+mod error;
+mod page;
+mod settings;
+mod store;
+
+pub mod postgres;
+pub mod scylla;
+
+pub use entry::{Entry, Outcome};
+pub use error::StoreError;
+pub use page::{EventChange, Found, Head, LogRow, Page, Window};
+pub use settings::{StoreKind, StoreSettings, connect};
+pub use store::MessageStore;

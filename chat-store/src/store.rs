@@ -1,0 +1,64 @@
+//! The one contract of all message stores.
+
+use schema::{
+    clock::Timestamp,
+    frame::history::HistoryItem,
+    id::{ChangeId, EventId, MessageId, RoomId, UserId},
+};
+
+use crate::{Entry, EventChange, Found, Head, LogRow, Outcome, Page, StoreError, Window};
+
+/// Keeps what the log has said, and answers what it says now.
+#[async_trait::async_trait]
+pub trait MessageStore: Send + Sync + 'static {
+    /// Writes entries of one room, in any order, any number of times; one outcome each, in their
+    /// order. When it answers with an error, any part may have been written: write all again.
+    async fn write(&self, entries: &[Entry]) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Writes that `seq` of `room` can not be shown (it does not decode, or was refused).
+    async fn write_skip(&self, room: RoomId, seq: u64, logged_at: Timestamp) -> Result<(), StoreError>;
+
+    /// A page of history for `reader`, in its present state. `limit` is 1 to 100.
+    async fn history(&self, room: RoomId, reader: UserId, window: Window, limit: usize) -> Result<Page, StoreError>;
+
+    /// One item of history for `reader`.
+    async fn item(&self, room: RoomId, reader: UserId, id: MessageId) -> Result<Option<HistoryItem>, StoreError>;
+
+    /// What `user` wrote, newest first, below `before` if given.
+    async fn by_user(&self, user: UserId, before: Option<u64>, limit: usize) -> Result<Vec<HistoryItem>, StoreError>;
+
+    /// The log of a room above `after`, ascending, every seq of it.
+    async fn log(&self, room: RoomId, after: u64, limit: usize) -> Result<Vec<LogRow>, StoreError>;
+
+    /// Where these messages stand; those that are not there are left out.
+    async fn find(&self, ids: &[MessageId]) -> Result<Vec<Found>, StoreError>;
+
+    /// The tops of these rooms; rooms without an item are left out.
+    async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<Head>, StoreError>;
+
+    /// The greatest seq of the room's log, skips included; 0 for an empty room.
+    async fn last_seq(&self, room: RoomId) -> Result<u64, StoreError>;
+
+    /// How many messages of others, not deleted, stand in the room above `mark`, counted to 100.
+    async fn unread(&self, room: RoomId, reader: UserId, mark: u64) -> Result<u32, StoreError>;
+
+    /// Writes one change of an event, any number of times.
+    async fn write_event_change(&self, change: &EventChange) -> Result<(), StoreError>;
+
+    /// An event's changes, newest first, older than `before` if given.
+    async fn event_history(
+        &self,
+        event: EventId,
+        before: Option<(Timestamp, ChangeId)>,
+        limit: usize,
+    ) -> Result<Vec<EventChange>, StoreError>;
+
+    /// The greatest seq ever stored; 0 for a new store.
+    async fn high_water(&self) -> Result<u64, StoreError>;
+
+    /// Raises the high-water mark to `seq`; never lowers it.
+    async fn raise_high_water(&self, seq: u64) -> Result<(), StoreError>;
+
+    /// Answers when the store does.
+    async fn ping(&self) -> Result<(), StoreError>;
+}

@@ -1,0 +1,36 @@
+//! Names of the headers on NATS messages: ours, and those of the server that we read.
+
+/// The envelope's version; this code speaks [`VERSION`].
+pub const TIMINGLE_V: &str = "Timingle-V";
+/// The value of [`TIMINGLE_V`].
+pub const VERSION: &str = "1";
+/// Who really sent it; frames may show an alias.
+pub const TIMINGLE_SENDER: &str = "Timingle-Sender";
+/// The gateway that waits to hear `saved`.
+pub const TIMINGLE_GATEWAY: &str = "Timingle-Gateway";
+/// Set to `1` on a message that may be in the log already.
+pub const TIMINGLE_RESEND: &str = "Timingle-Resend";
+
+/// The publisher's name for a message: inside the stream's duplicate window a second one is not stored.
+pub const NATS_MSG_ID: &str = "Nats-Msg-Id";
+/// The stream sequence, on republished copies and direct gets.
+pub const NATS_SEQUENCE: &str = "Nats-Sequence";
+/// The subject's previous sequence, on republished copies.
+pub const NATS_LAST_SEQUENCE: &str = "Nats-Last-Sequence";
+/// When the server stored it (RFC 3339, nanoseconds), on republished copies and direct gets.
+pub const NATS_TIME_STAMP: &str = "Nats-Time-Stamp";
+/// The subject it was stored under, on direct gets.
+pub const NATS_SUBJECT: &str = "Nats-Subject";
+/// How many more a batched direct get has to give.
+pub const NATS_NUM_PENDING: &str = "Nats-Num-Pending";
+
+/// Why a message lies in `CHAT_DEAD`.
+pub const DEAD_REASON: &str = "Timingle-Dead-Reason";
+/// The seq it had in its stream.
+pub const DEAD_SEQ: &str = "Timingle-Dead-Seq";
+/// When its stream stored it.
+pub const DEAD_TIME: &str = "Timingle-Dead-Time";
+/// How often it had been delivered.
+pub const DEAD_DELIVERIES: &str = "Timingle-Dead-Deliveries";
+/// The subject it was stored under.
+pub const DEAD_SUBJECT: &str = "Timingle-Dead-Subject";

@@ -1,0 +1,21 @@
+//! What two parties must agree on, and nothing else: ids, bounded texts, socket frames, log
+//! envelopes, subjects, streams, problem codes, token claims and the databases' tables.
+//!
+//! A file enters this crate only when two crates, or a crate and someone outside, must agree on it.
+
+pub mod change;
+pub mod clock;
+pub mod envelope;
+pub mod frame;
+pub mod header;
+pub mod id;
+pub mod postgres;
+pub mod problem;
+pub mod saved;
+pub mod scylla;
+pub mod signal;
+pub mod stream;
+pub mod subject;
+pub mod text;
+pub mod ticket;
+pub mod token;
