@@ -1,0 +1,74 @@
+//! PostgreSQL as the processes use it.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::settings::BadSetting;
+
+/// Where PostgreSQL is, and how it is used.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DatabaseSettings {
+    /// PostgreSQL, as `postgres://user:password@host/database`.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: SecretString,
+    /// PostgreSQL without a pooler between, for LISTEN; without it the outbox is polled when
+    /// DATABASE_URL leads to one.
+    #[arg(long, env = "DATABASE_DIRECT_URL", hide_env_values = true)]
+    pub database_direct_url: Option<SecretString>,
+    /// Named statements kept per connection; 0 turns them off, for `PgBouncer` in transaction mode.
+    #[arg(long, env = "DATABASE_STATEMENT_CACHE", default_value = "100")]
+    pub database_statement_cache: usize,
+    /// The most connections of this process.
+    #[arg(long, env = "DATABASE_POOL_MAX", default_value = "25")]
+    pub database_pool_max: u32,
+}
+
+/// How long a caller waits for a connection: then the answer is 503, not a queue.
+const ACQUIRE_WITHIN: Duration = Duration::from_secs(3);
+
+impl DatabaseSettings {
+    /// Checks the addresses.
+    pub fn check(&self) -> Result<(), BadSetting> {
+        self.options(&self.database_url, "DATABASE_URL")?;
+        if let Some(url) = &self.database_direct_url {
+            self.options(url, "DATABASE_DIRECT_URL")?;
+        }
+        if self.database_pool_max == 0 {
+            return Err(BadSetting::new("DATABASE_POOL_MAX", "must be at least 1"));
+        }
+        Ok(())
+    }
+
+    /// A pool that connects when first used: a process starts, red, without its database.
+    pub fn pool(&self) -> Result<PgPool, BadSetting> {
+        let options = self.options(&self.database_url, "DATABASE_URL")?;
+        Ok(PgPoolOptions::new()
+            .max_connections(self.database_pool_max)
+            .acquire_timeout(ACQUIRE_WITHIN)
+            // A ping before each use is a round trip; a broken connection is dropped at its error.
+            .test_before_acquire(false)
+            .connect_lazy_with(options))
+    }
+
+    /// Where to LISTEN, if there is a way past a pooler.
+    pub fn direct_options(&self) -> Result<PgConnectOptions, BadSetting> {
+        match &self.database_direct_url {
+            Some(url) => self.options(url, "DATABASE_DIRECT_URL"),
+            None => self.options(&self.database_url, "DATABASE_URL"),
+        }
+    }
+
+    fn options(&self, url: &SecretString, variable: &'static str) -> Result<PgConnectOptions, BadSetting> {
+        let options: PgConnectOptions = url
+            .expose_secret()
+            .parse()
+            // The parser's own words may quote the address, and so the password.
+            .map_err(|_may_hold_the_password| BadSetting::new(variable, "is not a postgres:// address"))?;
+        Ok(options.statement_cache_capacity(self.database_statement_cache))
+    }
+}

@@ -1,0 +1,12 @@
+//! How every process looks to an operator: settings, logs, probes, metrics, life and death.
+//!
+//! The three processes share it; it imports none of them.
+
+pub mod broker;
+pub mod clock;
+pub mod database;
+pub mod http;
+pub mod lifecycle;
+pub mod probe;
+pub mod settings;
+pub mod telemetry;

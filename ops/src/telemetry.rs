@@ -1,0 +1,46 @@
+//! Logs as JSON lines on standard output, metrics in the Prometheus text format.
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+/// What is logged.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LogSettings {
+    /// What is logged, as a `tracing` filter: `info`, `info,gateway=debug` …
+    #[arg(long, env = "TIMINGLE_LOG", default_value = "info")]
+    pub log: String,
+}
+
+/// Renders the process's metrics; the operators' port shows them.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// All metrics as text.
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Metrics that nothing records into, for a process that is under test with others in one program.
+    pub fn detached() -> Self {
+        Self(PrometheusBuilder::new().build_recorder().handle())
+    }
+}
+
+/// Histogram bounds that suit waits from a fraction of a millisecond to a minute, in seconds.
+const SECONDS_BUCKETS: [f64; 16] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// Sets up logging and metrics; call once, first thing.
+pub fn init(settings: &LogSettings) -> anyhow::Result<Metrics> {
+    let filter = EnvFilter::try_new(&settings.log)?;
+    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
+    let handle = PrometheusBuilder::new().set_buckets(&SECONDS_BUCKETS)?.install_recorder()?;
+    Ok(Metrics(handle))
+}
