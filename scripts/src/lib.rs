@@ -2,6 +2,13 @@
 //!
 //! Nothing here is part of the product: the three processes never depend on this crate.
 
+mod command;
+mod console;
+mod interrupt;
+mod source;
 pub mod stack;
+mod tidy;
 mod tool;
 mod workspace;
+
+pub use command::run;

@@ -1,3 +1,7 @@
 //! `cargo x`: see `cargo x --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    scripts::run()
+}

@@ -2,8 +2,6 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -15,7 +13,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::{nats, port::PortLease};
+use super::{port::PortLease, ready::greets, server::nats};
+use crate::tool;
 
 /// Far above the 50 ms a start takes, for a machine that is busy with a build.
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -129,7 +128,7 @@ impl NatsServer {
     }
 
     fn launch(&self) -> Result<()> {
-        let program = nats::find()?;
+        let program = tool::nats::find()?;
         let log = File::options().create(true).append(true).open(self.log_path())?;
         // In the test's own process group: a test runner that kills a test that hangs takes this server with it.
         let mut child = Command::new(&program)
@@ -178,7 +177,7 @@ fn wait_until_ready(child: &mut Child, port: u16, log: &Path) -> Result<()> {
         if let Some(status) = child.try_wait()? {
             bail!("nats-server ended at once ({status}); its log:\n{}", fs::read_to_string(log).unwrap_or_default());
         }
-        if takes_clients(port) {
+        if greets(port) {
             return Ok(());
         }
         if Instant::now() > deadline {
@@ -186,17 +185,6 @@ fn wait_until_ready(child: &mut Child, port: u16, log: &Path) -> Result<()> {
         }
         thread::sleep(LOOK_AGAIN);
     }
-}
-
-/// A nats-server says `INFO {…}` first; that line names `JetStream` once the streams are loaded.
-pub(super) fn takes_clients(port: u16) -> bool {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else { return false };
-    let mut line = String::new();
-    stream.set_read_timeout(Some(Duration::from_secs(1))).is_ok()
-        && BufReader::new(stream).read_line(&mut line).is_ok()
-        && line.starts_with("INFO ")
-        && line.contains("\"jetstream\":true")
 }
 
 /// Runs `work` on a thread where blocking is allowed.

@@ -1,0 +1,71 @@
+//! Building our own programs with cargo.
+
+use std::{
+    env,
+    ffi::OsString,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::{console, workspace};
+
+/// The packages whose programs make up a stack.
+const PACKAGES: [&str; 3] = ["api", "gateway", "chat-worker"];
+
+/// The cargo that runs us, or the one on PATH.
+pub(super) fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    command.current_dir(workspace::root()).stdin(Stdio::null());
+    command
+}
+
+/// Builds the programs and returns the folder they are in.
+pub(super) fn binaries(is_release: bool) -> Result<PathBuf> {
+    console::step("building", PACKAGES.join(", "));
+    let mut command = cargo();
+    command.args(["build", "--message-format=json-render-diagnostics"]);
+    for package in PACKAGES {
+        command.args(["--package", package]);
+    }
+    if is_release {
+        command.arg("--release");
+    }
+    // Cargo's progress goes past us to the terminal; what it has built comes to us.
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+    let output = child.stdout.take().context("a piped standard output is there")?;
+    let mut folder = None;
+    for line in BufReader::new(output).lines() {
+        folder = folder_of(&line?).or(folder);
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("the build failed ({status})");
+    }
+    folder.context("cargo built no program")
+}
+
+/// The folder of the program that a message of cargo's tells of.
+fn folder_of(message: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let program = PathBuf::from(message.get("executable")?.as_str()?);
+    program.parent().map(ToOwned::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_that_of_a_program_not_of_a_library() {
+        assert_eq!(folder_of(r#"{"reason":"compiler-artifact","executable":null}"#), None);
+        assert_eq!(folder_of(r#"{"reason":"build-finished","success":true}"#), None);
+        assert_eq!(
+            folder_of(r#"{"reason":"compiler-artifact","executable":"/t/debug/api"}"#),
+            Some(PathBuf::from("/t/debug"))
+        );
+    }
+}

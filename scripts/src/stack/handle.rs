@@ -1,0 +1,170 @@
+//! A stack that was started, by this process or an earlier one: what can be asked of it and done to it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+use super::{
+    plan::kind_of,
+    run_dir::{Record, RunDir},
+};
+
+/// PostgreSQL's other processes outlive a killed postmaster by a moment in which it cannot start again.
+const RESTART_TRIES: usize = 20;
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
+
+/// The stack in a run folder.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    run_dir: RunDir,
+}
+
+/// How one process of a stack is.
+#[derive(Clone, Debug)]
+pub(crate) struct Condition {
+    pub(crate) name: String,
+    /// `None`: it does not run.
+    pub(crate) pid: Option<i32>,
+    pub(crate) is_ready: bool,
+    /// The port that tells whether it is ready.
+    pub(crate) port: u16,
+}
+
+impl Stack {
+    /// The stack whose files are in `run_dir`.
+    pub fn at(run_dir: impl Into<PathBuf>) -> Self {
+        Self { run_dir: RunDir::at(run_dir) }
+    }
+
+    /// The value of a variable of `stack.env`: `API_URL`, `GATEWAY_URLS`, `NATS_URL` …
+    pub fn env(&self, name: &str) -> Result<String> {
+        self.variables()
+            .remove(name)
+            .with_context(|| format!("no {name} in {}/stack.env: is the stack started?", self.run_dir.path().display()))
+    }
+
+    /// The api's address, without a path.
+    pub fn api_url(&self) -> Result<String> {
+        self.env("API_URL")
+    }
+
+    /// The gateways' addresses, without a path.
+    pub fn gateway_urls(&self) -> Result<Vec<String>> {
+        Ok(self.env("GATEWAY_URLS")?.split(',').map(str::to_owned).collect())
+    }
+
+    /// The file the process `name` logs to.
+    pub fn log_file(&self, name: &str) -> PathBuf {
+        self.run_dir.log_file(name)
+    }
+
+    /// Kills the process `name` (`SIGKILL`) and returns when it is gone.
+    pub fn kill9(&self, name: &str) -> Result<()> {
+        self.record(name)?.kill()
+    }
+
+    /// Starts `name` again, running or not, with the ports, data and settings it had; returns when it is ready.
+    pub async fn restart(&self, name: &str) -> Result<()> {
+        let (stack, name) = (self.clone(), name.to_owned());
+        tokio::task::spawn_blocking(move || stack.restart_now(&name)).await.context("the restarting thread died")?
+    }
+
+    /// Ends every process in an orderly way; data and logs stay.
+    pub async fn stop(&self) -> Result<()> {
+        let stack = self.clone();
+        tokio::task::spawn_blocking(move || stack.stop_now()).await.context("the stopping thread died")?
+    }
+
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        self.run_dir.read_env()
+    }
+
+    /// As [`Stack::restart`], blocking.
+    pub(crate) fn restart_now(&self, name: &str) -> Result<()> {
+        let record = self.record(name)?;
+        record.ask_to_stop()?;
+        record.wait_until_gone()?;
+        let mut tries = if record.process.is_a_postgres() { RESTART_TRIES } else { 1 };
+        loop {
+            tries -= 1;
+            let result = record.process.launch(&self.run_dir, record.order)?.wait_until_ready(&self.run_dir);
+            if result.is_ok() || tries == 0 {
+                return result;
+            }
+            thread::sleep(RESTART_PAUSE);
+        }
+    }
+
+    /// As [`Stack::stop`], blocking: our own processes first, then what they stand on.
+    pub(crate) fn stop_now(&self) -> Result<()> {
+        let (ours, servers): (Vec<_>, Vec<_>) = self.run_dir.records()?.into_iter().partition(is_ours);
+        let mut result = Ok(());
+        for group in [ours, servers] {
+            for record in &group {
+                record.ask_to_stop()?;
+            }
+            for record in &group {
+                // One that had to be killed must not keep the others from being ended.
+                result = result.and(record.wait_until_gone());
+            }
+        }
+        self.run_dir.forget()?;
+        result
+    }
+
+    /// Kills every process at once.
+    pub(crate) fn kill_all(&self) -> Result<()> {
+        self.run_dir.records()?.iter().try_for_each(Record::kill)
+    }
+
+    /// How each process is, in the order of starting.
+    pub(crate) fn conditions(&self) -> Result<Vec<Condition>> {
+        let condition = |record: Record| {
+            let pid = record.alive().map(|identity| identity.pid);
+            let ready = &record.process.ready;
+            Condition { is_ready: pid.is_some() && ready.is_met(), pid, port: ready.port(), name: record.process.name }
+        };
+        Ok(self.run_dir.records()?.into_iter().map(condition).collect())
+    }
+
+    /// The processes that live.
+    pub(crate) fn living(&self) -> Result<Vec<String>> {
+        let records = self.run_dir.records()?.into_iter();
+        Ok(records.filter(|record| record.alive().is_some()).map(|record| record.process.name).collect())
+    }
+
+    /// Whether the stack was ended by [`Stack::stop`] (and not by its processes' deaths).
+    pub(crate) fn is_forgotten(&self) -> Result<bool> {
+        Ok(self.run_dir.records()?.is_empty())
+    }
+
+    /// Removes the run folder with all data and logs.
+    pub(crate) fn wipe(&self) -> Result<()> {
+        self.run_dir.wipe()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.run_dir.path()
+    }
+
+    fn record(&self, name: &str) -> Result<Record> {
+        if let Some(record) = self.run_dir.find_record(name)? {
+            return Ok(record);
+        }
+        let names: Vec<_> = self.run_dir.records()?.into_iter().map(|record| record.process.name).collect();
+        if names.is_empty() {
+            bail!("nothing is started: `cargo x up` starts it");
+        }
+        bail!("there is no process {name}; there are {}", names.join(", "))
+    }
+}
+
+/// Whether this is one of the three processes of the project.
+fn is_ours(record: &Record) -> bool {
+    ["api", "gateway", "chat-worker"].contains(&kind_of(&record.process.name))
+}
