@@ -56,7 +56,8 @@ impl BrokerSettings {
     pub async fn connect(&self, service: &str) -> anyhow::Result<Broker> {
         let (changes, _nobody_yet) = broadcast::channel(LINK_CHANGES_MAX);
         let sender = changes.clone();
-        let client = ConnectOptions::new()
+        let servers = self.servers()?;
+        let client = credentials(&servers)
             .name(service)
             .custom_inbox_prefix(format!("_INBOX.{service}"))
             .ping_interval(self.nats_ping)
@@ -69,7 +70,7 @@ impl BrokerSettings {
                 let sender = sender.clone();
                 async move { note(&sender, &event) }
             })
-            .connect(self.servers()?)
+            .connect(servers)
             .await?;
         let mut js = jetstream::new(client.clone());
         js.set_timeout(REQUEST_WITHIN);
@@ -97,6 +98,15 @@ impl Broker {
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == async_nats::connection::State::Connected
     }
+}
+
+/// The user and password of the first address that has them: async-nats takes none out of an address, and
+/// all servers of a cluster know the same users.
+fn credentials(servers: &[async_nats::ServerAddr]) -> ConnectOptions {
+    let named = servers.iter().find_map(|server| Some((server.username()?, server.password()?)));
+    named.map_or_else(ConnectOptions::new, |(user, password)| {
+        ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+    })
 }
 
 /// 100 ms, doubled up to 2 s, and half of it left to chance: a thousand clients do not come at once.
