@@ -30,7 +30,8 @@ pub enum Outcome {
         /// The seq that counts.
         first_seq: u64,
     },
-    /// It may never be stored: `temp_id_reused` (its id says something else at a lower seq) or
-    /// `not_a_member` (it changes what its sender may not). Its seq is a `skip`.
+    /// It may never be stored: `temp_id_reused` (its id says something else at a lower seq),
+    /// `not_a_member` (it changes what its sender may not), `invalid_content` (U+0000) or
+    /// `invalid_frame` (its bytes are not UTF-8). Its seq is a `skip`.
     Refused(Code),
 }

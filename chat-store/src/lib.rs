@@ -4,11 +4,17 @@
 //! write is idempotent and commutes with every other: any worker may make any of them, in any order,
 //! any number of times.
 
+mod column;
 mod entry;
+mod erasure;
 mod error;
+mod item;
 mod page;
 mod settings;
+mod standing;
+mod storable;
 mod store;
+mod window;
 
 pub mod postgres;
 pub mod scylla;

@@ -8,6 +8,9 @@ use schema::{
 
 use crate::{Entry, EventChange, Found, Head, LogRow, Outcome, Page, StoreError, Window};
 
+/// Up to what unread messages are counted: a phone shows 99+.
+pub(crate) const UNREAD_MAX: u32 = 100;
+
 /// Keeps what the log has said, and answers what it says now.
 #[async_trait::async_trait]
 pub trait MessageStore: Send + Sync + 'static {

@@ -1,0 +1,111 @@
+//! The default store: PostgreSQL, beside users and events.
+//!
+//! New messages, which are nearly all there is, are written by one statement for a whole batch
+//! ([`batch`]); whatever meets something that is there already takes the slow way under row locks
+//! ([`settle`]).
+
+mod batch;
+mod change;
+mod claim;
+mod error;
+mod event_history;
+mod find;
+mod history;
+mod high_water;
+mod item_row;
+mod log;
+mod reaction;
+mod restate;
+mod settle;
+mod unread;
+
+use schema::{
+    clock::Timestamp,
+    frame::history::HistoryItem,
+    id::{ChangeId, EventId, MessageId, RoomId, UserId},
+};
+use sqlx::PgPool;
+
+use crate::{Entry, EventChange, Found, Head, LogRow, MessageStore, Outcome, Page, StoreError, Window};
+
+/// Messages in PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct PostgresStore {
+    pool: PgPool,
+}
+
+impl PostgresStore {
+    /// Takes the pool that the process has anyway; its tables come with `schema::postgres::MIGRATOR`.
+    pub const fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+}
+
+#[async_trait::async_trait]
+impl MessageStore for PostgresStore {
+    async fn write(&self, entries: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
+        batch::write(&self.pool, entries).await
+    }
+
+    async fn write_skip(&self, room: RoomId, seq: u64, logged_at: Timestamp) -> Result<(), StoreError> {
+        log::write_skip(&self.pool, room, seq, logged_at).await
+    }
+
+    async fn history(&self, room: RoomId, reader: UserId, window: Window, limit: usize) -> Result<Page, StoreError> {
+        history::page(&self.pool, room, reader, window, limit).await
+    }
+
+    async fn item(&self, room: RoomId, reader: UserId, id: MessageId) -> Result<Option<HistoryItem>, StoreError> {
+        history::item(&self.pool, room, reader, id).await
+    }
+
+    async fn by_user(&self, user: UserId, before: Option<u64>, limit: usize) -> Result<Vec<HistoryItem>, StoreError> {
+        history::by_user(&self.pool, user, before, limit).await
+    }
+
+    async fn log(&self, room: RoomId, after: u64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
+        log::read(&self.pool, room, after, limit).await
+    }
+
+    async fn find(&self, ids: &[MessageId]) -> Result<Vec<Found>, StoreError> {
+        find::by_ids(&self.pool, ids).await
+    }
+
+    async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<Head>, StoreError> {
+        history::heads(&self.pool, rooms).await
+    }
+
+    async fn last_seq(&self, room: RoomId) -> Result<u64, StoreError> {
+        log::last_seq(&self.pool, room).await
+    }
+
+    async fn unread(&self, room: RoomId, reader: UserId, mark: u64) -> Result<u32, StoreError> {
+        unread::count(&self.pool, room, reader, mark).await
+    }
+
+    async fn write_event_change(&self, change: &EventChange) -> Result<(), StoreError> {
+        event_history::write(&self.pool, change).await
+    }
+
+    async fn event_history(
+        &self,
+        event: EventId,
+        before: Option<(Timestamp, ChangeId)>,
+        limit: usize,
+    ) -> Result<Vec<EventChange>, StoreError> {
+        event_history::read(&self.pool, event, before, limit).await
+    }
+
+    async fn high_water(&self) -> Result<u64, StoreError> {
+        high_water::read(&self.pool).await
+    }
+
+    async fn raise_high_water(&self, seq: u64) -> Result<(), StoreError> {
+        high_water::raise(&self.pool, seq).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+}

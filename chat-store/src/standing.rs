@@ -1,0 +1,118 @@
+//! What a message says after everything that was done to it: a pure function of the set of changes, so
+//! that both stores end in the same state whatever the order of arrival.
+
+use schema::{
+    clock::Timestamp,
+    envelope::{Body, Kind},
+    id::{MessageId, RoomId, UserId},
+};
+
+/// Where the changed message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) room_id: RoomId,
+    pub(crate) seq: u64,
+    pub(crate) kind: Kind,
+    pub(crate) sender: Option<UserId>,
+}
+
+/// One edit or deletion of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) room_id: RoomId,
+    pub(crate) seq: u64,
+    pub(crate) kind: Kind,
+    pub(crate) sender: Option<UserId>,
+    pub(crate) created_at: Timestamp,
+    /// What an edit says; none once it was blanked.
+    pub(crate) content: Option<String>,
+}
+
+/// What counts of a message's changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing<'a> {
+    /// The edit that says what the message says.
+    pub(crate) edit: Option<&'a Change>,
+    /// The seq that deleted it.
+    pub(crate) deleted_seq: Option<u64>,
+}
+
+/// The message that a body changes.
+pub(crate) const fn target_of(body: &Body) -> Option<MessageId> {
+    match body {
+        Body::MessageUpdated { message_id, .. }
+        | Body::MessageDeleted { message_id, .. }
+        | Body::Reaction { message_id, .. } => Some(*message_id),
+        Body::Message { .. } | Body::System { .. } => None,
+    }
+}
+
+impl Target {
+    /// Whether a change of this kind by `sender` in `room` may touch it: messages alone are changed, in their own
+    /// room, and but for reactions by their author.
+    pub(crate) fn admits(&self, kind: Kind, room: RoomId, sender: Option<UserId>) -> bool {
+        let is_own = sender.is_some() && sender == self.sender;
+        self.kind == Kind::Message && self.room_id == room && (kind == Kind::Reaction || is_own)
+    }
+}
+
+impl<'a> Standing<'a> {
+    /// Applies `changes`, in any order, to `target`. One that stands below its message in the log changed nothing
+    /// on any phone, so it changes nothing here; the first deletion is final; below it the last edit counts.
+    pub(crate) fn of(target: &Target, changes: &'a [Change]) -> Self {
+        let effective = |change: &&'a Change| {
+            change.seq > target.seq && target.admits(change.kind, change.room_id, change.sender)
+        };
+        let of_kind = |kind| changes.iter().filter(effective).filter(move |change| change.kind == kind);
+        let deleted_seq = of_kind(Kind::MessageDeleted).map(|change| change.seq).min();
+        let edit = of_kind(Kind::MessageUpdated)
+            .filter(|change| deleted_seq.is_none_or(|deleted| change.seq < deleted))
+            .max_by_key(|change| change.seq);
+        Self { edit, deleted_seq }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(room_id: RoomId, sender: UserId) -> Target {
+        Target { room_id, seq: 10, kind: Kind::Message, sender: Some(sender) }
+    }
+
+    fn change(target: &Target, kind: Kind, seq: u64) -> Change {
+        let created_at = Timestamp::from_unix_millis(0).unwrap();
+        Change { room_id: target.room_id, seq, kind, sender: target.sender, created_at, content: Some(seq.to_string()) }
+    }
+
+    fn check(target: &Target, changes: &[Change], edit: Option<u64>, deleted_seq: Option<u64>) {
+        let standing = Standing::of(target, changes);
+        assert_eq!((standing.edit.map(|edit| edit.seq), standing.deleted_seq), (edit, deleted_seq));
+    }
+
+    #[test]
+    fn the_last_edit_counts_and_a_deletion_is_final() {
+        let target = target(RoomId::random(), UserId::random());
+        let edit = |seq| change(&target, Kind::MessageUpdated, seq);
+        let delete = |seq| change(&target, Kind::MessageDeleted, seq);
+        check(&target, &[], None, None);
+        check(&target, &[edit(12), edit(11)], Some(12), None);
+        check(&target, &[edit(14), delete(13), edit(12), delete(15)], Some(12), Some(13));
+        check(&target, &[edit(9), delete(8)], None, None);
+    }
+
+    #[test]
+    fn only_the_author_changes_a_message_and_only_in_its_room() {
+        let target = target(RoomId::random(), UserId::random());
+        let edit = change(&target, Kind::MessageUpdated, 11);
+        let by_another = Change { sender: Some(UserId::random()), ..edit.clone() };
+        let by_nobody = Change { sender: None, ..edit.clone() };
+        let elsewhere = Change { room_id: RoomId::random(), ..edit };
+        check(&target, &[by_another, by_nobody, elsewhere], None, None);
+        assert!(target.admits(Kind::Reaction, target.room_id, Some(UserId::random())));
+        assert!(!target.admits(Kind::Reaction, RoomId::random(), target.sender));
+        let system = Target { kind: Kind::System, sender: None, ..target };
+        assert!(!system.admits(Kind::Reaction, target.room_id, target.sender));
+        assert!(!system.admits(Kind::MessageDeleted, target.room_id, None));
+    }
+}
