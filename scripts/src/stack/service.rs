@@ -21,8 +21,18 @@ use crate::{console, tool};
 
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
-/// The caller's variables that reach our processes: `GATEWAY_PING_SECS=5 cargo x up` does what it says.
-const CALLERS_SETTINGS: [&str; 7] = ["TIMINGLE_", "API_", "GATEWAY_", "WORKER_", "JWT_", "DATABASE_", "RUST_"];
+/// The caller's variables that reach our processes, by how their names begin: `GATEWAY_PING_SECS=5 cargo x up` does what it says.
+const CALLERS_SETTINGS: [&str; 9] = [
+    "TIMINGLE_",
+    "API_",
+    "GATEWAY_",
+    "WORKER_",
+    "JWT_",
+    "DATABASE_STATEMENT_CACHE",
+    "DATABASE_POOL_MAX",
+    "NATS_PING_SECS",
+    "RUST_BACKTRACE",
+];
 
 /// Where the servers are that our processes use.
 #[derive(Clone, Debug)]

@@ -1,3 +1,4 @@
 //! What this crate promises to the others, tried with real servers.
 
 mod nats_server;
+mod settings;
