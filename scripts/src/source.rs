@@ -1,6 +1,7 @@
 //! The project's own files, as the checks of them see them.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -65,6 +66,17 @@ pub(crate) fn settings(text: &str) -> impl Iterator<Item = (usize, &str)> {
         let (name, _) = after.split_once('"')?;
         Some((index + 1, name))
     })
+}
+
+/// Every setting that the programs read.
+pub(crate) fn product_settings(root: &Path) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for package in CRATES.iter().filter(|name| **name != "scripts") {
+        for source in sources(root, &format!("{package}/src"), &["rs"])? {
+            names.extend(settings(&source.text).map(|(_, name)| name.to_owned()));
+        }
+    }
+    Ok(names)
 }
 
 fn has_example(text: &str) -> bool {

@@ -12,7 +12,7 @@ use super::{
     process::Process,
     run_dir::{Record, RunDir},
     server::{cassandra, nats, postgres, redis},
-    service::{Backing, Listeners, Services},
+    service::{Backing, Listeners, Services, callers_settings},
     shared::Shared,
     signing_key, test_env,
 };
@@ -116,7 +116,7 @@ fn servers_beside(shared: &Shared, run_dir: &RunDir, plan: &Plan, nats_port: u16
     let backing = Backing {
         database_url: shared.database_url.clone(),
         redis_url: test_env("REDIS_URL"),
-        redis_prefix: Some(format!("{}:", shared.name)),
+        redis_prefix: Some(shared.name.clone()),
         nats_port,
         cql_nodes: (plan.store == Store::Scylla).then(|| test_env("CQL_NODES")),
         cql_keyspace: shared.name.clone(),
@@ -128,7 +128,8 @@ fn bring_up_services(starter: &mut Starter<'_>, plan: &Plan, backing: Backing, p
     let run_dir = starter.run_dir;
     let signing_key = signing_key::ensure(run_dir.path())?.display().to_string();
     run_dir.write_env(&variables(plan, &backing, ports))?;
-    let services = Services { plan, run_dir, backing, api: ports.api, signing_key };
+    let callers = callers_settings(plan)?;
+    let services = Services { plan, run_dir, backing, api: ports.api, signing_key, callers };
     services.migrate()?;
     starter.bring_up(&[services.api()?])?;
     let gateways = ports.gateways.iter().map(|(name, listeners)| services.gateway(name, *listeners));

@@ -17,22 +17,12 @@ use super::{
     run_dir::RunDir,
     server,
 };
-use crate::{console, tool};
+use crate::{console, source, tool, workspace};
 
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
-/// The caller's variables that reach our processes, by how their names begin: `GATEWAY_PING_SECS=5 cargo x up` does what it says.
-const CALLERS_SETTINGS: [&str; 9] = [
-    "TIMINGLE_",
-    "API_",
-    "GATEWAY_",
-    "WORKER_",
-    "JWT_",
-    "DATABASE_STATEMENT_CACHE",
-    "DATABASE_POOL_MAX",
-    "NATS_PING_SECS",
-    "RUST_BACKTRACE",
-];
+/// Would send our processes to another server than the stack's own, and are no wish of the caller's.
+const NOT_TAKEN_OVER: [&str; 2] = ["DATABASE_DIRECT_URL", "TIMINGLE_LIMITS"];
 
 /// Where the servers are that our processes use.
 #[derive(Clone, Debug)]
@@ -54,6 +44,9 @@ pub(super) struct Listeners {
     pub(super) ops: u16,
 }
 
+/// Variables and their values.
+pub(super) type Settings = BTreeMap<String, String>;
+
 /// What all our processes of a stack have in common.
 #[derive(Debug)]
 pub(super) struct Services<'a> {
@@ -62,9 +55,19 @@ pub(super) struct Services<'a> {
     pub(super) backing: Backing,
     pub(super) api: Listeners,
     pub(super) signing_key: String,
+    /// See [`callers_settings`].
+    pub(super) callers: Settings,
 }
 
-type Settings = BTreeMap<String, String>;
+/// The settings in this command's own environment: `GATEWAY_PING_SECS=5 cargo x up` does what it says.
+pub(super) fn callers_settings(plan: &Plan) -> Result<Settings> {
+    if !plan.has_callers_settings {
+        return Ok(Settings::new());
+    }
+    let known = source::product_settings(workspace::root())?;
+    let is_taken = |name: &str| (known.contains(name) || name == "RUST_BACKTRACE") && !NOT_TAKEN_OVER.contains(&name);
+    Ok(env::vars().filter(|(name, _)| is_taken(name)).collect())
+}
 
 impl Services<'_> {
     pub(super) fn api(&self) -> Result<Process> {
@@ -119,9 +122,7 @@ impl Services<'_> {
     fn settings(&self, name: &str, nats_user: &str) -> Settings {
         let mut settings = Settings::new();
         set(&mut settings, "TIMINGLE_ENV", "development".to_owned());
-        if self.plan.has_callers_settings {
-            settings.extend(env::vars().filter(|(name, _)| CALLERS_SETTINGS.iter().any(|ours| name.starts_with(ours))));
-        }
+        settings.extend(self.callers.clone());
         let backing = &self.backing;
         set(&mut settings, "TIMINGLE_LIMITS", if self.plan.has_limits { "on" } else { "off" }.to_owned());
         set(&mut settings, "STORE", self.plan.store.as_str().to_owned());

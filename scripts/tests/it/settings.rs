@@ -7,17 +7,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::Context;
+
 type Names = BTreeSet<String>;
 
 /// Crates whose settings are part of every program's.
 const SHARED: [&str; 2] = ["ops", "chat-store"];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a crate lies in the workspace").to_owned()
 }
 
 fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    fs::read_to_string(root().join(path)).with_context(|| path.to_owned()).expect("a file of the project can be read")
 }
 
 /// The variables that the sources of `package` read: what clap's derive is told as `env = "NAME"`.
@@ -25,12 +27,12 @@ fn read_by_crate(package: &str) -> Names {
     let mut names = Names::new();
     let mut folders = vec![root().join(package).join("src")];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        for entry in fs::read_dir(folder).expect("a folder of sources can be read") {
+            let path = entry.expect("a folder of sources can be read").path();
             if path.is_dir() {
                 folders.push(path);
             } else {
-                let text = fs::read_to_string(&path).unwrap();
+                let text = fs::read_to_string(&path).expect("a source can be read");
                 names
                     .extend(text.split("env = \"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
             }
