@@ -56,7 +56,7 @@ pub(crate) fn run() -> Result<()> {
     if findings.is_empty() {
         return Ok(());
     }
-    bail!("{} against the house rules", findings.len())
+    bail!("findings against the house rules: {}", findings.len())
 }
 
 /// Whether a file is part of what is shipped: neither tests nor this crate.
