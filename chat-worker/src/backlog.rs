@@ -1,0 +1,103 @@
+//! How far the worker is behind a stream, and what the stream dropped before it was stored.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use async_nats::jetstream::{self, consumer::PullConsumer, stream::DirectGetErrorKind};
+use ops::clock::Clock;
+use schema::{clock::Timestamp, stream::WORKER};
+
+use crate::measure;
+
+/// What is known of one stream's backlog.
+#[derive(Debug)]
+pub struct Backlog {
+    stream: &'static str,
+    /// The filter of all its messages.
+    subjects: &'static str,
+    lost: AtomicU64,
+}
+
+/// A stream as it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Messages that aged out unseen.
+    pub lost: u64,
+    /// Messages that are not acknowledged yet.
+    pub pending: u64,
+    /// How long ago the oldest of them was stored.
+    pub oldest: Duration,
+}
+
+/// Above this the backlog is worth a warning; the gateways refuse new messages only much later.
+pub const OLDEST_WARNING: Duration = Duration::from_secs(5 * 60);
+
+impl Backlog {
+    /// Will look at `stream`.
+    pub const fn new(stream: &'static str, subjects: &'static str) -> Self {
+        Self { stream, subjects, lost: AtomicU64::new(0) }
+    }
+
+    /// Looks, measures and warns.
+    pub async fn look(&self, js: &jetstream::Context, clock: Clock) -> anyhow::Result<Found> {
+        let stream = js.get_stream(self.stream).await?;
+        let consumer: PullConsumer = stream.get_consumer(WORKER).await.map_err(|error| anyhow::anyhow!(error))?;
+        let (state, info) = (&stream.cached_info().state, consumer.cached_info());
+        let floor = info.ack_floor.stream_sequence;
+        let lost = lost(state.first_sequence, floor);
+        let pending = info.num_pending.saturating_add(u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX));
+        let oldest = if pending == 0 { Duration::ZERO } else { self.oldest(&stream, floor + 1, clock).await? };
+        if self.lost.swap(lost, Ordering::AcqRel) == 0 && lost > 0 {
+            tracing::error!(stream = self.stream, lost, "messages aged out of the log before they were stored");
+        }
+        if oldest > OLDEST_WARNING {
+            tracing::warn!(stream = self.stream, pending, oldest_s = oldest.as_secs(), "the worker is far behind");
+        }
+        measure::lost(self.stream, lost);
+        measure::backlog(self.stream, pending, oldest);
+        Ok(Found { lost, pending, oldest })
+    }
+
+    /// What was found lost when last looked.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    async fn oldest(&self, stream: &jetstream::stream::Stream, from: u64, clock: Clock) -> anyhow::Result<Duration> {
+        match stream.direct_get_next_for_subject(self.subjects, Some(from)).await {
+            Ok(message) => {
+                let stored_at = Timestamp::new(message.time).unix_millis();
+                let millis = clock.now().unix_millis().saturating_sub(stored_at);
+                Ok(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
+            }
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(Duration::ZERO),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// How many messages the stream dropped that nobody had acknowledged.
+///
+/// A fresh consumer of a stream that begins at 1,000 has its floor at 999: nothing is lost.
+pub fn lost(first_seq: u64, ack_floor: u64) -> u64 {
+    first_seq.saturating_sub(ack_floor.saturating_add(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_is_what_was_dropped_above_the_ack_floor() {
+        let check = |first_seq, ack_floor, expected| assert_eq!(lost(first_seq, ack_floor), expected);
+        check(0, 0, 0); // a stream that has never held anything
+        check(1, 0, 0);
+        check(1, 500, 0);
+        check(1000, 999, 0);
+        check(1000, 998, 1);
+        check(1000, 0, 999);
+        check(501, 500, 0);
+    }
+}

@@ -1,0 +1,91 @@
+//! Messages of rooms, and what happens to them: from `CHAT_MESSAGES` to the message store.
+
+use std::sync::Arc;
+
+use chat_store::{Entry, MessageStore, Outcome, StoreError};
+use schema::{
+    envelope::{self, Headers},
+    header,
+    problem::Code,
+    saved::{Refused, Saved},
+    stream,
+    subject::{ChatSubject, GatewayId},
+};
+use uuid::Uuid;
+
+use super::Job;
+use crate::{delivery::Delivery, high_water::HighWater, report::Reporter, verdict::Reason};
+
+/// Stores log frames and tells the gateways they came from.
+pub struct MessageJob {
+    store: Arc<dyn MessageStore>,
+    reporter: Reporter,
+    high_water: Arc<HighWater>,
+}
+
+impl MessageJob {
+    /// Stores into `store`.
+    pub fn new(store: Arc<dyn MessageStore>, reporter: Reporter, high_water: Arc<HighWater>) -> Self {
+        Self { store, reporter, high_water }
+    }
+}
+
+impl Job for MessageJob {
+    type Item = Entry;
+    const STREAM: &'static str = stream::CHAT_MESSAGES;
+    const ROWS_MAX: usize = 32;
+
+    fn lane(&self, delivery: &Delivery) -> Uuid {
+        delivery.room().map_or(Uuid::nil(), |room| room.as_uuid())
+    }
+
+    fn read(&self, delivery: &Delivery) -> Result<Entry, Reason> {
+        let room_id = delivery.room().ok_or(Reason::NotARoom)?;
+        let (Headers { sender, .. }, body) =
+            envelope::read(ChatSubject(room_id), delivery.headers.as_ref(), &delivery.payload)
+                .map_err(Reason::Malformed)?;
+        Ok(Entry {
+            room_id,
+            seq: delivery.seq,
+            logged_at: delivery.logged_at,
+            sender,
+            raw: delivery.payload.clone(),
+            body,
+        })
+    }
+
+    async fn write(&self, items: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
+        self.store.write(items).await
+    }
+
+    async fn skip(&self, delivery: &Delivery) -> Result<(), StoreError> {
+        // A subject without a room has no log that could miss a number.
+        let Some(room) = delivery.room() else { return Ok(()) };
+        self.store.write_skip(room, delivery.seq, delivery.logged_at).await
+    }
+
+    fn saved(&self, delivery: &Delivery, entry: &Entry, seq: u64) {
+        self.high_water.stored(delivery.seq);
+        if let Some(gateway) = gateway(delivery) {
+            self.reporter.saved(gateway, Saved { id: entry.body.id(), room_id: entry.room_id, seq });
+        }
+    }
+
+    fn refused(&self, delivery: &Delivery, entry: Option<&Entry>, code: Code) {
+        self.high_water.stored(delivery.seq);
+        if let (Some(gateway), Some(entry)) = (gateway(delivery), entry) {
+            let refused = Refused { id: entry.body.id(), room_id: entry.room_id, seq: delivery.seq, code };
+            self.reporter.refused(gateway, refused);
+        }
+    }
+}
+
+fn gateway(delivery: &Delivery) -> Option<GatewayId> {
+    GatewayId::parse(delivery.headers.as_ref()?.get(header::TIMINGLE_GATEWAY)?.as_str()).ok()
+}
+
+impl std::fmt::Debug for MessageJob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MessageJob")
+    }
+}

@@ -1,0 +1,241 @@
+//! The worker's tasks, put together: two consumers, and a watch over the log.
+
+use std::{sync::Arc, time::Duration};
+
+use chat_store::MessageStore;
+use ops::{
+    broker::Broker,
+    clock::Clock,
+    lifecycle::Lifecycle,
+    probe::{Importance, Readiness},
+};
+use schema::{
+    stream::{CHAT_MESSAGES, EVENTS, Sizes},
+    subject::ChatSubject,
+};
+use tokio::sync::Semaphore;
+
+use crate::{
+    backlog::Backlog,
+    breaker::Breaker,
+    config::WorkSettings,
+    consumer::Consumer,
+    dead_letter::DeadLetters,
+    high_water::HighWater,
+    job::{Job, event_change::EventChangeJob, message::MessageJob},
+    reopen,
+    report::Reporter,
+    settle::Settler,
+    streams::Streams,
+    trying::Marks,
+};
+
+/// What a worker is made of.
+pub struct Parts {
+    /// The broker.
+    pub broker: Broker,
+    /// Where messages rest.
+    pub store: Arc<dyn MessageStore>,
+    /// How large and how safe the streams are.
+    pub sizes: Sizes,
+    /// How it works.
+    pub work: WorkSettings,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub struct Worker {
+    broker: Broker,
+    breaker: Arc<Breaker>,
+    high_water: Arc<HighWater>,
+    backlogs: [Arc<Backlog>; 2],
+}
+
+/// How often the high-water mark is raised, and a log that is behind is looked at.
+const RAISE_EVERY: Duration = Duration::from_secs(1);
+/// How often backlog and loss are computed.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How long the last words (answers, the mark) may take.
+const FINISH_WITHIN: Duration = Duration::from_secs(5);
+
+impl Worker {
+    /// Starts all tasks on `lifecycle`. They wait for the broker and the store as long as it takes.
+    pub fn start(parts: &Parts, lifecycle: &Lifecycle) -> Self {
+        let Parts { broker, store, sizes, work, clock } = parts;
+        let breaker = Breaker::new(Arc::clone(store), lifecycle.clone());
+        let high_water = HighWater::new(Arc::clone(store));
+        let streams = Arc::new(Streams::new(broker.js.clone(), Arc::clone(store), *sizes));
+        let writes = Arc::new(Semaphore::new(usize::from(work.writes_in_flight)));
+        let start = Start { parts, breaker: &breaker, streams: &streams, writes: &writes, lifecycle };
+        let reporter = Reporter::new(broker.client.clone(), lifecycle.clone());
+        start.consumer("messages", MessageJob::new(Arc::clone(store), reporter, Arc::clone(&high_water)));
+        start.consumer("event changes", EventChangeJob::new(Arc::clone(store)));
+        let backlogs = [(CHAT_MESSAGES, ChatSubject::ALL), (EVENTS, ">")]
+            .map(|(stream, subjects)| Arc::new(Backlog::new(stream, subjects)));
+        let watch = Watch {
+            broker: broker.clone(),
+            high_water: Arc::clone(&high_water),
+            backlogs: backlogs.clone(),
+            clock: *clock,
+            may_reopen: work.reopen_log,
+        };
+        let stopping = lifecycle.stopping().clone();
+        lifecycle.spawn_vital("watch", async move {
+            tokio::select! {
+                () = watch.run(&streams) => {}
+                () = stopping.cancelled() => {}
+            }
+        });
+        Self { broker: broker.clone(), breaker, high_water, backlogs }
+    }
+
+    /// What must be well for the worker to be of use.
+    pub fn readiness(&self, readiness: Readiness) -> Readiness {
+        let broker = self.broker.clone();
+        let breaker = Arc::clone(&self.breaker);
+        let high_water = Arc::clone(&self.high_water);
+        let backlogs = self.backlogs.clone();
+        readiness
+            .with("nats", Importance::Needed, move || {
+                let is_connected = broker.is_connected();
+                async move { if is_connected { Ok(()) } else { Err("not connected".into()) } }
+            })
+            .with("store", Importance::Needed, move || {
+                let breaker = Arc::clone(&breaker);
+                async move { breaker.ask().await }
+            })
+            .with("log", Importance::Needed, move || {
+                let behind = high_water.behind();
+                async move { if behind == 0 { Ok(()) } else { Err(format!("{behind} numbers behind the mark")) } }
+            })
+            .with("loss", Importance::Needed, move || {
+                let lost: u64 = backlogs.iter().map(|backlog| backlog.lost()).sum();
+                async move { if lost == 0 { Ok(()) } else { Err(format!("{lost} messages aged out unstored")) } }
+            })
+    }
+
+    /// Waits until the process is told to stop, then until all tasks have ended, but no longer than `at_most`.
+    pub async fn drained(&self, lifecycle: &Lifecycle, at_most: Duration) {
+        lifecycle.stopping().cancelled().await;
+        if !lifecycle.drain(at_most).await {
+            tracing::warn!("what is still in flight will be delivered again");
+        }
+        self.finish().await;
+    }
+
+    /// After all tasks have ended: the mark is raised a last time, and what was answered leaves the process.
+    async fn finish(&self) {
+        let last_words = async {
+            if let Err(error) = self.high_water.raise().await {
+                tracing::warn!(%error, "the high-water mark was not raised at the end");
+            }
+            if let Err(error) = self.broker.client.flush().await {
+                tracing::warn!(%error, "the last answers may not have left");
+            }
+        };
+        if tokio::time::timeout(FINISH_WITHIN, last_words).await.is_err() {
+            tracing::warn!("the last words were not heard in time");
+        }
+    }
+}
+
+struct Start<'a> {
+    parts: &'a Parts,
+    breaker: &'a Arc<Breaker>,
+    streams: &'a Arc<Streams>,
+    writes: &'a Arc<Semaphore>,
+    lifecycle: &'a Lifecycle,
+}
+
+impl Start<'_> {
+    fn consumer<J: Job>(&self, name: &'static str, job: J) {
+        let broker = &self.parts.broker;
+        let settler = Settler {
+            job,
+            breaker: Arc::clone(self.breaker),
+            dead_letters: DeadLetters::new(broker.js.clone()),
+            marks: Marks::new(broker.js.clone()),
+            writes: Arc::clone(self.writes),
+            alone: tokio::sync::Mutex::default(),
+            clock: self.parts.clock,
+        };
+        let consumer = Consumer::new(broker.clone(), Arc::clone(self.streams), settler, self.lifecycle.clone());
+        self.lifecycle.spawn_vital(name, consumer.run());
+    }
+}
+
+/// Looks after the log: its numbers and its backlog.
+struct Watch {
+    broker: Broker,
+    high_water: Arc<HighWater>,
+    backlogs: [Arc<Backlog>; 2],
+    clock: Clock,
+    may_reopen: bool,
+}
+
+impl Watch {
+    async fn run(&self, streams: &Streams) {
+        while let Err(error) = streams.ensure().await {
+            // The consumers say why.
+            tracing::debug!(%error, "the watch waits for the streams");
+            tokio::time::sleep(RAISE_EVERY).await;
+        }
+        let mut link = self.broker.link_changes();
+        let mut raise = tokio::time::interval(RAISE_EVERY);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        loop {
+            tokio::select! {
+                _ = raise.tick() => self.raise().await,
+                // At once, and then each minute.
+                _ = look.tick() => self.look().await,
+                _ = link.recv() => self.look().await,
+            }
+        }
+    }
+
+    async fn raise(&self) {
+        if let Err(error) = self.high_water.raise().await {
+            tracing::debug!(%error, "the high-water mark is raised later");
+        }
+        if self.high_water.behind() > 0 {
+            self.compare().await;
+        }
+    }
+
+    async fn look(&self) {
+        self.compare().await;
+        for backlog in &self.backlogs {
+            if let Err(error) = backlog.look(&self.broker.js, self.clock).await {
+                tracing::warn!(error = format!("{error:#}"), "the backlog is not known");
+            }
+        }
+    }
+
+    async fn compare(&self) {
+        match self.high_water.compare(&self.broker.js).await {
+            Ok(Some(mark)) if self.may_reopen => self.reopen_when_stored(mark).await,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the log's numbers can not be compared"),
+        }
+    }
+
+    async fn reopen_when_stored(&self, mark: u64) {
+        let [messages, _] = &self.backlogs;
+        let reopened = match messages.look(&self.broker.js, self.clock).await {
+            Ok(found) if found.pending > 0 => return,
+            Ok(_) => reopen::reopen(&self.broker.js, mark).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = reopened {
+            tracing::error!(error = format!("{error:#}"), "the log can not be opened again");
+        }
+    }
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("sizes", &self.sizes).field("work", &self.work).finish_non_exhaustive()
+    }
+}
