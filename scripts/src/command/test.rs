@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    path::Path,
     process::{Command, ExitCode, ExitStatus},
 };
 
@@ -21,28 +22,36 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     interrupt::catch()?;
     let nextest = tool::python::NEXTEST.ensure()?;
+    let packages = named_packages(&arguments.nextest);
+    // The end-to-end tests, which are this crate's, start the programs themselves.
+    if packages.is_empty() || packages.contains(&"scripts") {
+        build::binaries(false)?;
+    }
     let have_started = {
         let _alone = servers::lock()?;
         servers::ensure()?
     };
     let stack = Stack::at(workspace::test_run_dir());
-    let result = build::binaries(false).and_then(|_| {
-        let mut command = Command::new(nextest);
-        command.arg("nextest").arg("run");
-        if !names_packages(&arguments.nextest) {
-            command.arg("--workspace");
-        }
-        let tests =
-            on_servers(&mut command, &stack).args(&arguments.nextest).status().context("cannot start nextest")?;
-        // Whoever names tests wants those and no others.
-        let documentation = if arguments.nextest.is_empty() { documentation_tests(&stack)? } else { None };
-        Ok(if tests.success() { documentation.unwrap_or(tests) } else { tests })
-    });
+    let result = run_on(&stack, &nextest, arguments, packages.is_empty());
     if have_started {
         let _alone = servers::lock()?;
         down::stop(&stack, "the test servers")?;
     }
     Ok(exit_code(result?))
+}
+
+fn run_on(stack: &Stack, nextest: &Path, arguments: &Arguments, is_whole: bool) -> Result<ExitStatus> {
+    let mut command = Command::new(nextest);
+    command.args(["nextest", "run"]);
+    if is_whole {
+        command.arg("--workspace");
+    }
+    let tests = on_servers(&mut command, stack).args(&arguments.nextest).status().context("cannot start nextest")?;
+    // Whoever names tests wants those and no others.
+    if !arguments.nextest.is_empty() || !tests.success() {
+        return Ok(tests);
+    }
+    Ok(documentation_tests(stack)?.unwrap_or(tests))
 }
 
 /// The examples in the documentation of the crates that have any.
@@ -64,13 +73,42 @@ fn on_servers<'a>(command: &'a mut Command, stack: &Stack) -> &'a mut Command {
     command.current_dir(workspace::root()).envs(stack.variables())
 }
 
-fn names_packages(arguments: &[OsString]) -> bool {
-    arguments.iter().filter_map(|argument| argument.to_str()).any(|argument| {
-        argument.starts_with("-p") || argument.starts_with("--package") || argument.starts_with("--manifest-path")
-    })
+/// The packages that nextest is told to test; empty when it is told none.
+fn named_packages(arguments: &[OsString]) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut arguments = arguments.iter().filter_map(|argument| argument.to_str());
+    while let Some(argument) = arguments.next() {
+        let value = argument.strip_prefix("--package").or_else(|| argument.strip_prefix("-p"));
+        match value.map(|value| value.trim_start_matches('=')) {
+            None => {}
+            Some("") => names.extend(arguments.next()),
+            Some(name) => names.push(name),
+        }
+    }
+    names
 }
 
 fn exit_code(status: ExitStatus) -> ExitCode {
     // Ended by a signal: no code of its own.
     status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(arguments: &[&str], expected: &[&str]) {
+        let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
+        assert_eq!(named_packages(&arguments), expected);
+    }
+
+    #[test]
+    fn packages_are_named_in_four_ways() {
+        check(
+            &["-p", "api", "-pgateway", "--package", "ops", "--package=schema"],
+            &["api", "gateway", "ops", "schema"],
+        );
+        check(&["a_slot_is_booked_once", "--no-fail-fast"], &[]);
+        check(&["-p"], &[]);
+    }
 }

@@ -90,6 +90,10 @@ fn settings(tuning: Tuning) -> &'static [&'static str] {
 /// checkout lies in a folder that user may not enter (root's home).
 fn folder_for(run_dir: &RunDir, run_as: User) -> Result<PathBuf> {
     let inside = run_dir.data(NAME);
+    if inside.is_symlink() && !inside.exists() {
+        // What it led to is gone, and so is the data.
+        fs::remove_file(&inside)?;
+    }
     fs::create_dir_all(&inside)?;
     let folder = inside.canonicalize()?;
     let Some((user, group)) = run_as else { return Ok(folder) };
@@ -104,6 +108,10 @@ fn folder_for(run_dir: &RunDir, run_as: User) -> Result<PathBuf> {
         run_dir.path().display(),
         outside.display()
     ));
+    if outside.exists() {
+        // Of an earlier checkout at this place, which was removed without `cargo x down --wipe`.
+        fs::remove_dir_all(&outside)?;
+    }
     fs::create_dir_all(&outside)?;
     chown(&outside, Some(user), Some(group))?;
     ensure!(may_enter(run_as, &outside), "user postgres cannot enter {} either", outside.display());
