@@ -168,3 +168,67 @@ impl Stack {
 fn is_ours(record: &Record) -> bool {
     ["api", "gateway", "chat-worker"].contains(&kind_of(&record.process.name))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead, BufReader, Write},
+        net::TcpStream,
+    };
+
+    use super::*;
+    use crate::stack::{PortLease, server::redis};
+
+    /// One Redis, the quickest of the servers, started in `folder`.
+    fn start(folder: &Path, lease: &PortLease) -> Stack {
+        let run_dir = RunDir::create(folder).unwrap();
+        let record = redis::process(&run_dir, lease.port(), false).unwrap().launch(&run_dir, 0).unwrap();
+        record.wait_until_ready(&run_dir).unwrap();
+        Stack::at(folder)
+    }
+
+    fn ask(lease: &PortLease, question: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", lease.port())).unwrap();
+        write!(stream, "{question}\r\n").unwrap();
+        BufReader::new(stream).lines().map(Result::unwrap).find(|line| !line.starts_with('$')).unwrap()
+    }
+
+    #[test]
+    fn a_killed_process_comes_back_with_its_port_and_data() {
+        let (folder, lease) = (tempfile::tempdir().unwrap(), PortLease::take().unwrap());
+        let stack = start(folder.path(), &lease);
+        assert_eq!(ask(&lease, "SET name Ann"), "+OK");
+        let pid = |stack: &Stack| stack.conditions().unwrap()[0].pid;
+        let first = pid(&stack).unwrap();
+
+        stack.kill9("redis").unwrap();
+        assert_eq!(pid(&stack), None);
+        stack.restart_now("redis").unwrap();
+
+        assert_eq!(ask(&lease, "GET name"), "Ann");
+        let second = pid(&stack).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(std::fs::read_to_string(folder.path().join("redis.pid")).unwrap(), format!("{second}\n"));
+        stack.stop_now().unwrap();
+    }
+
+    #[test]
+    fn what_was_stopped_is_forgotten_and_its_log_stays() {
+        let (folder, lease) = (tempfile::tempdir().unwrap(), PortLease::take().unwrap());
+        let stack = start(folder.path(), &lease);
+        stack.stop_now().unwrap();
+        assert!(stack.is_forgotten().unwrap());
+        assert!(TcpStream::connect(("127.0.0.1", lease.port())).is_err());
+        assert!(!folder.path().join("redis.pid").exists());
+        assert!(stack.log_file("redis").exists());
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_known_ones() {
+        let (folder, lease) = (tempfile::tempdir().unwrap(), PortLease::take().unwrap());
+        let stack = start(folder.path(), &lease);
+        let error = stack.kill9("gateway-7").unwrap_err().to_string();
+        assert!(error.contains("gateway-7") && error.contains("redis"), "{error}");
+        stack.kill_all().unwrap();
+    }
+}
