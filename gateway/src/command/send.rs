@@ -1,0 +1,70 @@
+//! `message`: checked, given its id and handed to the publisher. Waits for no database.
+
+use std::sync::Arc;
+
+use schema::{
+    envelope::{Body, Kind, MessageType},
+    id::{MessageId, RoomId},
+    problem::Code,
+    text::{MessageText, TempId},
+};
+
+use super::{refuse, refuse_until};
+use crate::{admission::STALE_MAX, connection::Connection, hub::Seat, publisher::Outgoing};
+
+/// What a client wants to say.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) temp_id: TempId,
+    pub(crate) content: MessageText,
+    pub(crate) message_type: MessageType,
+    pub(crate) reply_to_id: Option<MessageId>,
+    pub(crate) is_resend: bool,
+}
+
+/// Hands a message to the publisher, or says why not.
+pub(crate) async fn send(connection: &Connection, room: RoomId, said: Said) {
+    let Some(identity) = connection.socket.identity() else { return };
+    let seat = connection.socket.seats().iter().find(|seat| seat.room.id == room).cloned();
+    let temp_id: String = said.temp_id.clone().into();
+    let Some(seat) = seat else {
+        return refuse(connection, Code::NotJoined, Code::NotJoined.title(), Some(room), Some(temp_id));
+    };
+    if let Err(code) = may_send(connection, &seat) {
+        return refuse(connection, code, code.title(), Some(room), Some(temp_id));
+    }
+    if connection.gateway.common_limits_are_on() {
+        let of_user = connection.gateway.sockets.take_rate(identity.user_id);
+        if let Err(wait) = of_user.and_then(|()| seat.room.take_rate()) {
+            let (socket, code) = (&connection.socket, Code::RateLimited);
+            return refuse_until(socket, code, "too many messages a second", room, temp_id, wait);
+        }
+    }
+    // The socket is not read while so many of its publishes are unanswered.
+    let Ok(permit) = Arc::clone(&connection.unanswered).acquire_owned().await else { return };
+    let body = Body::Message {
+        room_id: room,
+        id: MessageId::of(Kind::Message, seat.me, room, &said.temp_id),
+        sender_id: seat.me,
+        sender_name: seat.name.into(),
+        temp_id: temp_id.clone(),
+        content: said.content.into(),
+        message_type: said.message_type,
+        reply_to_id: said.reply_to_id,
+    };
+    let (socket, user_id) = (Arc::clone(&connection.socket), identity.user_id);
+    let outgoing = Outgoing { socket, user_id, body, temp_id, is_resend: said.is_resend, permit };
+    connection.gateway.publisher.submit(&connection.gateway, outgoing);
+}
+
+/// Whether this gateway may take a message for the log now.
+fn may_send(connection: &Connection, seat: &Seat) -> Result<(), Code> {
+    if connection.gateway.lifecycle.is_stopping() {
+        return Err(Code::Draining);
+    }
+    // Checked again every 25 s: so old only when PostgreSQL has been away for long.
+    if seat.checked_at.elapsed() > STALE_MAX {
+        return Err(Code::Unavailable);
+    }
+    connection.gateway.health.may_send()
+}

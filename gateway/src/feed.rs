@@ -1,0 +1,202 @@
+//! What the log says, live, to the rooms that are here: one task a room, so that a room's order is kept
+//! and rooms do not wait for each other.
+//!
+//! Live copies can go missing. Each says which seq came before it in its room; what lies between is
+//! read from the stream before it is shown.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use async_nats::Message;
+use futures_util::{Stream, StreamExt as _};
+use schema::{
+    frame::{limit, server::ServerFrame},
+    id::RoomId,
+    signal::Signal,
+    subject::{LiveChatSubject, LiveRoomSubjects, LiveSignalSubject},
+};
+use tokio::sync::mpsc;
+
+use crate::{config::Subscribe, hub::Room, log_reader::LogAway, render::LogMessage, state::Gateway};
+
+/// A live message on its way to its room.
+type Live = Pin<Box<dyn Stream<Item = Message> + Send>>;
+
+/// After a room was first subscribed to, when to look whether the subscription was late.
+const DOUBT_AFTER: Duration = Duration::from_secs(1);
+/// Between two tries to read what a room needs.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+/// Tries to fill a hole before the room goes on with the hole in plain sight.
+const FILL_TRIES: usize = 20;
+/// In `all` mode: live messages that may wait for one room's task.
+const ROOM_INBOX_MAX: usize = 1_024;
+
+/// Starts the feed of a room that was just made.
+pub fn start(gateway: &Arc<Gateway>, room: &Arc<Room>) {
+    let (gateway, room) = (Arc::clone(gateway), Arc::clone(room));
+    gateway.lifecycle.clone().spawn(async move {
+        let stopped = room.stopped().clone();
+        tokio::select! {
+            () = run(&gateway, &room) => {}
+            () = stopped.cancelled() => {}
+        }
+        gateway.room_inboxes.lock().remove(&room.id);
+    });
+}
+
+async fn run(gateway: &Arc<Gateway>, room: &Arc<Room>) {
+    let mut live = subscribe(gateway, room.id).await;
+    room.set_ready(top(gateway, room.id).await);
+    let doubt = tokio::time::sleep(DOUBT_AFTER);
+    tokio::pin!(doubt);
+    let mut has_doubted = false;
+    loop {
+        tokio::select! {
+            message = live.next() => match message {
+                Some(message) => take(gateway, room, message).await,
+                // The client ends a subscription only when it is closed for good.
+                None => return,
+            },
+            to = room.doubted() => catch_up(gateway, room, to).await,
+            () = &mut doubt, if !has_doubted => {
+                has_doubted = true;
+                catch_up(gateway, room, u64::MAX).await;
+            }
+        }
+    }
+}
+
+/// Tries until NATS takes the subscription; a room's feed is cancelled when the room is left.
+async fn subscribe(gateway: &Arc<Gateway>, room: RoomId) -> Live {
+    if gateway.config.subscribe == Subscribe::All {
+        let (sender, receiver) = mpsc::channel(ROOM_INBOX_MAX);
+        gateway.room_inboxes.lock().insert(room, sender);
+        return Box::pin(futures_util::stream::unfold(receiver, async |mut receiver| {
+            let message = receiver.recv().await?;
+            Some((message, receiver))
+        }));
+    }
+    loop {
+        match gateway.broker.client.subscribe(LiveRoomSubjects(room).to_string()).await {
+            Ok(subscriber) => return Box::pin(subscriber),
+            Err(error) => tracing::warn!(room.id = %room, %error, "subscribe failed: trying again"),
+        }
+        tokio::time::sleep(RETRY_AFTER).await;
+    }
+}
+
+/// The room's last seq: in the stream, or in the store when the stream holds nothing of it any more.
+async fn top(gateway: &Arc<Gateway>, room: RoomId) -> u64 {
+    loop {
+        match read_top(gateway, room).await {
+            Ok(top) => return top,
+            Err(error) => tracing::warn!(room.id = %room, error, "the room's top is not known: trying again"),
+        }
+        tokio::time::sleep(RETRY_AFTER).await;
+    }
+}
+
+async fn read_top(gateway: &Arc<Gateway>, room: RoomId) -> Result<u64, String> {
+    match gateway.log.top(room).await.map_err(|error| error.to_string())? {
+        0 => gateway.store.last_seq(room).await.map_err(|error| error.to_string()),
+        top => Ok(top),
+    }
+}
+
+async fn take(gateway: &Arc<Gateway>, room: &Arc<Room>, message: Message) {
+    if LiveSignalSubject::parse(&message.subject).is_some() {
+        signal(room, &message.payload);
+        return;
+    }
+    if LiveChatSubject::parse(&message.subject).is_none() {
+        return;
+    }
+    let Some(message) = LogMessage::read(message.headers, message.payload) else {
+        tracing::warn!(room.id = %room.id, "a live copy without the server's headers");
+        return;
+    };
+    if gateway.loses(&message) {
+        return;
+    }
+    let last = room.last();
+    let prev = message.prev.unwrap_or(0);
+    if message.seq > last && prev > last {
+        metrics::counter!("gateway_gaps_found_total").increment(1);
+        fill(gateway, room, prev).await;
+    }
+    // If the hole could not be filled the frame says so: its prev is above what phones were told of,
+    // and they join again.
+    let known = room.last();
+    room.show(&message, if prev > known { prev } else { known });
+}
+
+fn signal(room: &Room, payload: &[u8]) {
+    match serde_json::from_slice(payload) {
+        Ok(Signal::Typing { user_id, active }) => {
+            room.signal(&ServerFrame::Typing { room_id: room.id, user_id, active }, user_id);
+        }
+        Err(error) => tracing::warn!(room.id = %room.id, %error, "a signal that does not decode"),
+    }
+}
+
+/// Fills the room up to `to`, with some patience.
+async fn fill(gateway: &Arc<Gateway>, room: &Room, to: u64) {
+    for _ in 0..FILL_TRIES {
+        match read_on(gateway, room, to).await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(room.id = %room.id, %error, "a hole is not filled yet"),
+        }
+        tokio::time::sleep(RETRY_AFTER).await;
+    }
+}
+
+/// Shows what the stream holds above the room's last seq, as far as `to`.
+async fn catch_up(gateway: &Arc<Gateway>, room: &Room, to: u64) {
+    if let Err(error) = read_on(gateway, room, to).await {
+        // The wheel comes round again.
+        tracing::warn!(room.id = %room.id, %error, "resync failed");
+    }
+}
+
+async fn read_on(gateway: &Arc<Gateway>, room: &Room, to: u64) -> Result<(), LogAway> {
+    while room.last() < to {
+        let page = gateway.log.page(room.id, room.last(), limit::REPLAY_PAGE).await?;
+        for message in &page.messages {
+            room.show(message, room.last());
+        }
+        if page.pending == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// In `all` mode: hears every room's live traffic and hands it to the rooms that are here.
+pub async fn hear_all(gateway: Arc<Gateway>) {
+    let stopping = gateway.lifecycle.stopping().clone();
+    let mut live = loop {
+        match gateway.broker.client.subscribe(LiveRoomSubjects::ALL).await {
+            Ok(subscriber) => break subscriber,
+            Err(error) => tracing::warn!(%error, "subscribe failed: trying again"),
+        }
+        tokio::time::sleep(RETRY_AFTER).await;
+    };
+    loop {
+        let message = tokio::select! {
+            message = live.next() => message,
+            () = stopping.cancelled() => return,
+        };
+        let Some(message) = message else { return };
+        let room = LiveChatSubject::parse(&message.subject)
+            .map(|LiveChatSubject(room)| room)
+            .or_else(|| LiveSignalSubject::parse(&message.subject).map(|LiveSignalSubject(room)| room));
+        let Some(room) = room else { continue };
+        let inbox = gateway.room_inboxes.lock().get(&room).cloned();
+        if let Some(inbox) = inbox
+            && inbox.try_send(message).is_err()
+            && let Some(room) = gateway.hub.find(room)
+        {
+            metrics::counter!("gateway_room_inbox_full_total").increment(1);
+            room.doubt(u64::MAX);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Answers of the gateway's port that are no upgrade: problem JSON, as REST gives it.
+
+use schema::{id::ConnectionId, problem::{Code, Problem}};
+
+/// Why there is no upgrade.
+#[derive(Debug)]
+pub struct Refusal {
+    code: Code,
+    detail: String,
+}
+
+impl Refusal {
+    /// Refuses with `code`, for this reason.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+
+    /// The code.
+    pub const fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The whole HTTP answer.
+    pub(crate) fn to_http(&self) -> String {
+        let request_id = ConnectionId::random().to_string();
+        let problem = Problem::new(self.code, self.detail.clone(), request_id.clone());
+        let body = serde_json::to_string(&problem).expect("strings and numbers serialise");
+        let mut extra = String::new();
+        match self.code {
+            Code::UpgradeRequired => extra.push_str("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"),
+            Code::InvalidToken => extra.push_str("WWW-Authenticate: Bearer error=\"invalid_token\"\r\n"),
+            code if code.may_retry() => extra.push_str("Retry-After: 1\r\n"),
+            _ => {}
+        }
+        http(problem.status, Problem::CONTENT_TYPE, &format!("{extra}X-Request-Id: {request_id}\r\n"), &body)
+    }
+}
+
+/// `GET /health`.
+pub fn health_answer() -> String {
+    http(200, "application/json", "", r#"{"status":"ok"}"#)
+}
+
+fn http(status: u16, content_type: &str, extra: &str, body: &str) -> String {
+    let phrase = match status {
+        200 => "OK",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        503 => "Service Unavailable",
+        _ => "Error",
+    };
+    format!(
+        "HTTP/1.1 {status} {phrase}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
+         Connection: close\r\n{extra}\r\n{body}",
+        body.len()
+    )
+}

@@ -1,0 +1,274 @@
+//! One room on this gateway: its place in the log, and who hears it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use schema::{
+    frame::{limit, server::ServerFrame},
+    id::{ConnectionId, RoomId, UserId},
+    text::DisplayName,
+};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Delivery,
+    ring::Ring,
+    slice::{Frame, Slice},
+};
+use crate::{
+    codec::{Opcode, encode},
+    rate::Bucket,
+    render::{LogMessage, Rendered},
+    socket::{Class, Socket},
+};
+
+/// A room with at least one socket here.
+#[derive(Debug)]
+pub struct Room {
+    /// Which.
+    pub id: RoomId,
+    /// Sockets that are in it, catching up or live; changed under the hub's lock.
+    pub(super) occupants: AtomicUsize,
+    state: Mutex<State>,
+    is_ready: watch::Sender<bool>,
+    resync_to: AtomicU64,
+    resync: Notify,
+    stopped: CancellationToken,
+    rate: Mutex<Bucket>,
+    delivery: Delivery,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last: u64,
+    slices: Vec<(Arc<Slice>, usize)>,
+    ring: Ring,
+}
+
+/// A socket's place in a room.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// The room.
+    pub room: Arc<Room>,
+    /// How the room sees the user.
+    pub me: UserId,
+    /// The user's name when they joined, or when last checked.
+    pub name: DisplayName,
+    /// When the membership was last known to stand.
+    pub checked_at: Instant,
+    /// When the user was last said to type.
+    pub typed_at: Option<Instant>,
+}
+
+/// What `joined` will say of the way here.
+#[derive(Clone, Copy, Debug)]
+pub struct Joining {
+    /// How the room sees the user.
+    pub me: UserId,
+    /// Frames replayed so far.
+    pub replayed: u64,
+    /// Whether everything after `since` was replayed; false ends the catching up at once.
+    pub is_recovered: bool,
+    /// Where the client may page history from.
+    pub oldest_seq: Option<u64>,
+}
+
+/// Whether a socket became live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoLive {
+    /// It did, and was told `joined`.
+    Live,
+    /// The room is further than the cursor: read more.
+    Behind,
+    /// The cursor is further than this gateway knows the room: wait for it.
+    Ahead,
+}
+
+impl Room {
+    pub(super) fn new(id: RoomId, delivery: Delivery) -> Self {
+        Self {
+            id,
+            occupants: AtomicUsize::new(0),
+            state: Mutex::default(),
+            is_ready: watch::Sender::new(false),
+            resync_to: AtomicU64::new(0),
+            resync: Notify::new(),
+            stopped: CancellationToken::new(),
+            rate: Mutex::new(Bucket::per_second(limit::ROOM_MESSAGES_PER_SECOND, limit::ROOM_MESSAGES_PER_SECOND)),
+            delivery,
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopped.cancel();
+    }
+
+    /// Cancelled when the last socket has left.
+    pub const fn stopped(&self) -> &CancellationToken {
+        &self.stopped
+    }
+
+    /// The room's last seq, as far as this gateway knows.
+    pub fn last(&self) -> u64 {
+        self.state.lock().last
+    }
+
+    /// The feed listens and knows the room's last seq.
+    pub(crate) fn set_ready(&self, last: u64) {
+        self.state.lock().last = last;
+        self.is_ready.send_replace(true);
+    }
+
+    /// Waits for [`Self::set_ready`].
+    pub(crate) async fn ready(&self) {
+        let mut is_ready = self.is_ready.subscribe();
+        // An error would mean that the sender is gone, and it is `self`.
+        drop(is_ready.wait_for(|is_ready| *is_ready).await);
+    }
+
+    /// Asks the feed to look for what it may have missed up to `seq`.
+    pub fn doubt(&self, seq: u64) {
+        if seq > self.last() {
+            self.resync_to.fetch_max(seq, Ordering::Relaxed);
+            self.resync.notify_one();
+        }
+    }
+
+    /// Waits for the next [`Self::doubt`]; says how far to look.
+    pub(crate) async fn doubted(&self) -> u64 {
+        self.resync.notified().await;
+        self.resync_to.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the room is known up to `seq`; only a client that is ahead of this gateway makes
+    /// somebody wait, so looking now and then is enough.
+    pub(crate) async fn reached(&self, seq: u64) {
+        while self.last() < seq {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Takes one message's place in the room's rate; or says how long until there is one.
+    pub fn take_rate(&self) -> Result<(), std::time::Duration> {
+        self.rate.lock().take(Instant::now())
+    }
+
+    /// Shows one message of the log to everybody who is live. Only the room's feed calls it, in
+    /// ascending seq.
+    pub(crate) fn show(&self, message: &LogMessage, prev: u64) {
+        let mut state = self.state.lock();
+        if message.seq <= state.last {
+            return;
+        }
+        let is_second = message.is_resend() && message.id().is_some_and(|id| state.ring.has_before(id, message.seq));
+        let frame = if is_second {
+            Rendered::skip(self.id, message.seq, prev)
+        } else {
+            Rendered::new(self.id, message, prev)
+        };
+        state.last = message.seq;
+        let out = Frame { bytes: frame.bytes.clone(), seq: Some(frame.seq), except: None };
+        state.ring.push(frame);
+        let slices = Self::push(&state, &out);
+        drop(state);
+        self.kick(&slices);
+    }
+
+    /// Shows something that is not in the log.
+    pub(crate) fn signal(&self, frame: &ServerFrame, except: UserId) {
+        let bytes = encode(Opcode::Text, &frame.to_json());
+        let out = Frame { bytes, seq: None, except: Some(except) };
+        let slices = Self::push(&self.state.lock(), &out);
+        self.kick(&slices);
+    }
+
+    fn push(state: &State, frame: &Frame) -> Vec<Arc<Slice>> {
+        let slices = state.slices.iter().map(|(slice, _)| slice);
+        slices.inspect(|slice| slice.push(frame.clone())).map(Arc::clone).collect()
+    }
+
+    fn kick(&self, slices: &[Arc<Slice>]) {
+        let may_run_here = slices.len() == 1;
+        for slice in slices {
+            slice.kick(&self.delivery, may_run_here);
+        }
+    }
+
+    /// Makes a socket live that was told of everything up to `cursor`, if the rest is at hand; `None`
+    /// takes it in at the top. Under the room's lock, so that no frame falls between.
+    pub(crate) fn go_live(&self, socket: &Arc<Socket>, cursor: Option<u64>, joining: Joining) -> GoLive {
+        let mut state = self.state.lock();
+        let cursor = cursor.filter(|_| joining.is_recovered).unwrap_or(state.last);
+        let tail = match cursor.cmp(&state.last) {
+            std::cmp::Ordering::Equal => Vec::new(),
+            std::cmp::Ordering::Greater => return GoLive::Ahead,
+            std::cmp::Ordering::Less => match state.ring.after(cursor) {
+                Some(tail) => tail,
+                None => return GoLive::Behind,
+            },
+        };
+        let joined = ServerFrame::Joined {
+            room_id: self.id,
+            seq: state.last,
+            recovered: joining.is_recovered,
+            replayed: joining.replayed + u64::try_from(tail.len()).unwrap_or(0),
+            me: joining.me,
+            oldest_seq: joining.oldest_seq,
+        };
+        let mut bytes = BytesMut::new();
+        tail.iter().for_each(|frame| bytes.extend_from_slice(frame));
+        bytes.extend_from_slice(&encode(Opcode::Text, &joined.to_json()));
+        socket.offer(&bytes.freeze(), Class::Replay);
+        let live_from = state.last;
+        state.seat(socket, joining.me, live_from);
+        GoLive::Live
+    }
+
+    /// Takes a socket out of the live ones.
+    pub(crate) fn remove(&self, socket: ConnectionId) {
+        let mut state = self.state.lock();
+        if let Some(at) = state.slices.iter().position(|(slice, _)| slice.remove(socket)) {
+            let is_empty = state.slices.get_mut(at).is_some_and(|(_, members)| {
+                *members -= 1;
+                *members == 0
+            });
+            if is_empty {
+                state.slices.swap_remove(at);
+            }
+        }
+    }
+
+    /// Gives up what a quiet room needs no more.
+    pub(crate) fn trim(&self) {
+        self.state.lock().ring.trim();
+    }
+}
+
+impl State {
+    fn seat(&mut self, socket: &Arc<Socket>, user_id: UserId, live_from: u64) {
+        let free = self.slices.iter_mut().find(|(_, members)| *members < Slice::MEMBERS_MAX);
+        if let Some((slice, members)) = free {
+            *members += 1;
+            slice.add(Arc::clone(socket), user_id, live_from);
+            return;
+        }
+        let slice = Arc::new(Slice::default());
+        slice.add(Arc::clone(socket), user_id, live_from);
+        self.slices.push((slice, 1));
+    }
+}
+
+/// Frames one after another, as one buffer.
+pub fn concat(frames: &[Bytes]) -> Bytes {
+    let mut joined = BytesMut::with_capacity(frames.iter().map(Bytes::len).sum());
+    frames.iter().for_each(|frame| joined.extend_from_slice(frame));
+    joined.freeze()
+}

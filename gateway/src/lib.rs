@@ -1,0 +1,38 @@
+//! Holds the sockets: publishes what they say to the log, and shows what the log says to everybody in
+//! the room.
+//!
+//! The way of a message: [`connection`] reads a frame, `command::send` checks it, [`publisher`] puts it
+//! into the log; the log republishes it, [`feed`] hears that and closes gaps, [`hub`] writes it to the
+//! sockets; [`saved`] tells the sender when the worker has stored it.
+
+mod admission;
+mod changes;
+pub mod codec;
+mod command;
+pub mod config;
+mod connection;
+mod drain;
+mod feed;
+mod handshake;
+mod health;
+mod hub;
+mod listener;
+mod log_reader;
+mod publisher;
+mod rate;
+mod readiness;
+mod recheck;
+mod render;
+mod replay;
+mod resync;
+mod saved;
+mod server;
+mod socket;
+mod sockets;
+mod state;
+mod tokens;
+mod typing;
+mod wheel;
+
+pub use server::{Server, serve};
+pub use state::Gateway;

@@ -1,0 +1,72 @@
+//! The accept loop: a place for each connection, then the handshake, then the socket.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use ops::http::{ConnectionCaps, Place};
+use schema::problem::Code;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::{
+    connection,
+    handshake::{self, Refusal},
+    state::Gateway,
+};
+
+/// Connections that may wait to be accepted: a whole gateway's phones may come at once.
+const BACKLOG: u32 = 4_096;
+
+/// Binds the port of sockets.
+pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Accepts until the process has drained: while it drains, newcomers are told to go elsewhere.
+pub async fn run(gateway: Arc<Gateway>, listener: TcpListener, is_drained: tokio_util::sync::CancellationToken) {
+    let per_ip_max = if gateway.config.common.limits.are_on() {
+        gateway.config.connections_per_ip_max
+    } else {
+        usize::MAX
+    };
+    let caps = ConnectionCaps::new(gateway.config.connections_max, per_ip_max);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = is_drained.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => match caps.enter(peer.ip()) {
+                Some(place) => start(&gateway, stream, place),
+                None => turn_away(&stream),
+            },
+            Err(error) => {
+                // Out of file descriptors, most likely: waiting lets others close.
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn start(gateway: &Arc<Gateway>, stream: TcpStream, place: Place) {
+    let gateway = Arc::clone(gateway);
+    gateway.lifecycle.clone().spawn(async move {
+        // The handshake's needs are not kept for the socket's life.
+        let admitted = Box::pin(handshake::perform(&gateway, stream)).await;
+        if let Some(admitted) = admitted {
+            connection::run(gateway, admitted).await;
+        }
+        drop(place);
+    });
+}
+
+/// Says why in one write, if the kernel takes it; a flood is not worth a task each.
+fn turn_away(stream: &TcpStream) {
+    metrics::counter!("gateway_handshakes_refused_total", "code" => "too_many_connections").increment(1);
+    let refusal = Refusal::new(Code::TooManyConnections, "this gateway has no place for another connection");
+    if let Err(error) = stream.try_write(refusal.to_http().as_bytes()) {
+        tracing::debug!(%error, "a connection was turned away without a word");
+    }
+}

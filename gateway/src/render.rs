@@ -1,0 +1,103 @@
+//! From a message of the log to the frame that phones get: checked once, for all sockets.
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use schema::{
+    clock::Timestamp,
+    envelope,
+    frame::server::ServerFrame,
+    header,
+    id::{MessageId, RoomId},
+};
+
+use crate::codec::{Opcode, encode};
+
+/// One message of a room's log, however it came.
+#[derive(Clone, Debug)]
+pub struct LogMessage {
+    /// Where it stands.
+    pub seq: u64,
+    /// The room's seq before it, where the server says it: on live copies. 0 = the history before it
+    /// has aged out.
+    pub prev: Option<u64>,
+    /// When the log stored it.
+    pub logged_at: Timestamp,
+    /// Its headers.
+    pub headers: Option<HeaderMap>,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl LogMessage {
+    /// Reads a republished copy or the answer of a direct get; `None` when the server's headers are
+    /// missing: then it is neither.
+    pub fn read(headers: Option<HeaderMap>, body: Bytes) -> Option<Self> {
+        let map = headers.as_ref()?;
+        let number = |name| map.get(name).and_then(|value| value.as_str().parse().ok());
+        let seq = number(header::NATS_SEQUENCE)?;
+        let prev = number(header::NATS_LAST_SEQUENCE);
+        let logged_at = Timestamp::parse(map.get(header::NATS_TIME_STAMP)?.as_str()).ok()?;
+        Some(Self { seq, prev, logged_at, headers, body })
+    }
+
+    /// Whether its sender said that it may be in the log already.
+    pub fn is_resend(&self) -> bool {
+        self.headers.as_ref().is_some_and(|map| map.get(header::TIMINGLE_RESEND).is_some())
+    }
+
+    /// Its id, as its publisher gave it.
+    pub fn id(&self) -> Option<MessageId> {
+        self.headers.as_ref()?.get(header::NATS_MSG_ID)?.as_str().parse().ok()
+    }
+}
+
+/// An encoded log frame and its place.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    /// The frame as it goes on the wire.
+    pub bytes: Bytes,
+    /// Its id; none for a `skip`.
+    pub id: Option<MessageId>,
+    /// Where it stands.
+    pub seq: u64,
+    /// The seq that it says comes before it.
+    pub prev: u64,
+    room_id: RoomId,
+    /// Body and time, to say it again with another `prev`; none for a `skip`.
+    source: Option<(Bytes, Timestamp)>,
+}
+
+impl Rendered {
+    /// Checks and encodes a message; what can not be shown becomes a `skip`.
+    pub fn new(room_id: RoomId, message: &LogMessage, prev: u64) -> Self {
+        match envelope::check(room_id, message.headers.as_ref(), &message.body) {
+            Ok(head) => Self::show(room_id, head.id, message.seq, prev, message.body.clone(), message.logged_at),
+            Err(reason) => {
+                tracing::warn!(room.id = %room_id, seq = message.seq, %reason, "envelope refused");
+                metrics::counter!("gateway_envelopes_refused_total").increment(1);
+                Self::skip(room_id, message.seq, prev)
+            }
+        }
+    }
+
+    /// Encodes a body that was checked before.
+    pub fn show(room_id: RoomId, id: MessageId, seq: u64, prev: u64, body: Bytes, logged_at: Timestamp) -> Self {
+        let bytes = encode(Opcode::Text, &envelope::splice(&body, seq, prev, logged_at));
+        Self { bytes, id: Some(id), seq, prev, room_id, source: Some((body, logged_at)) }
+    }
+
+    /// A seq that can not be shown.
+    pub fn skip(room_id: RoomId, seq: u64, prev: u64) -> Self {
+        let bytes = encode(Opcode::Text, &ServerFrame::Skip { room_id, seq, prev }.to_json());
+        Self { bytes, id: None, seq, prev, room_id, source: None }
+    }
+
+    /// The same frame after another seq.
+    pub fn with_prev(&self, prev: u64) -> Bytes {
+        match (&self.source, self.id) {
+            _ if prev == self.prev => self.bytes.clone(),
+            (Some((body, at)), Some(id)) => Self::show(self.room_id, id, self.seq, prev, body.clone(), *at).bytes,
+            _ => Self::skip(self.room_id, self.seq, prev).bytes,
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Catching-up joins: a socket reads on from the seq it was told of, at its own pace, until it is where
+//! the room is; then it becomes live. Nothing is queued for it meanwhile.
+//!
+//! Pages come out of memory, else out of the stream, and below the stream's first seq out of the store.
+//! Sockets that resume a room from the same seq share their pages.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
+use parking_lot::Mutex;
+use schema::{
+    frame::{limit, server::ServerFrame},
+    id::{RoomId, UserId},
+    problem::Code,
+};
+
+use crate::{
+    hub::{GoLive, Joining, Room, concat},
+    render::{LogMessage, Rendered},
+    socket::{Class, Socket},
+    state::Gateway,
+};
+
+/// How long a room may take until its feed listens, and a gateway until it is where the client is.
+const ROOM_WITHIN: Duration = Duration::from_secs(5);
+
+/// A stretch of a replay, encoded.
+#[derive(Debug)]
+struct Page {
+    bytes: Bytes,
+    frames: u64,
+    first_seq: Option<u64>,
+    /// The seq of its last frame; the cursor it was asked with, if it has none.
+    last_seq: u64,
+    /// How many frames follow, where that is known.
+    pending: u64,
+}
+
+type SharedPage = Shared<BoxFuture<'static, Result<Arc<Page>, Arc<str>>>>;
+
+/// Pages that are being read.
+#[derive(Debug, Default)]
+pub struct Pages(Mutex<HashMap<(RoomId, u64), SharedPage>>);
+
+/// Takes a socket that has a seat in `room` to the room's top, and makes it live there.
+pub async fn join(gateway: Arc<Gateway>, socket: Arc<Socket>, room: Arc<Room>, me: UserId, since: Option<u64>) {
+    // One replay per socket at a time: a second join of the room waits for the first.
+    let _turn = socket.replay_turn().await;
+    room.remove(socket.id);
+    let joined = tokio::select! {
+        joined = catch_up(&gateway, &socket, &room, me, since) => joined,
+        () = socket.gone() => return,
+    };
+    if let Err(detail) = joined {
+        gateway.unseat(&socket, room.id);
+        let code = Code::Unavailable;
+        socket.say(&ServerFrame::Error { code, detail, temp_id: None, room_id: Some(room.id) });
+    } else if !socket.has_seat(room.id) {
+        // It left, or was removed, in mid-replay.
+        room.remove(socket.id);
+    }
+}
+
+async fn catch_up(
+    gateway: &Arc<Gateway>,
+    socket: &Arc<Socket>,
+    room: &Arc<Room>,
+    me: UserId,
+    since: Option<u64>,
+) -> Result<(), String> {
+    let ready = tokio::time::timeout(ROOM_WITHIN, room.ready()).await;
+    ready.map_err(|_elapsed| "the log does not answer".to_owned())?;
+    let mut joining = Joining { me, replayed: 0, is_recovered: true, oldest_seq: None };
+    let Some(mut cursor) = since else {
+        room.go_live(socket, None, joining);
+        return Ok(());
+    };
+    if cursor > room.last() && !reach(gateway, room, cursor).await {
+        joining.is_recovered = false;
+    }
+    loop {
+        match room.go_live(socket, Some(cursor), joining) {
+            GoLive::Live => return Ok(()),
+            // It was reached a moment ago, and a room's last seq never falls.
+            GoLive::Ahead => joining.is_recovered = false,
+            GoLive::Behind => {
+                let page = gateway.pages.read(gateway, room, cursor).await.map_err(|error| error.to_string())?;
+                if joining.replayed + page.frames + page.pending > limit::REPLAY_FRAMES_MAX {
+                    joining.is_recovered = false;
+                    joining.oldest_seq = page.first_seq;
+                    continue;
+                }
+                if page.last_seq == cursor {
+                    // Nothing is to be had above the cursor, yet the room has moved: the frames have
+                    // aged out of the stream and are not in the store.
+                    joining.is_recovered = false;
+                    continue;
+                }
+                joining.replayed += page.frames;
+                cursor = page.last_seq;
+                socket.offer(&page.bytes, Class::Replay);
+                socket.drained().await;
+            }
+        }
+    }
+}
+
+/// Waits for this gateway to know a seq that a client was told of by another.
+async fn reach(gateway: &Arc<Gateway>, room: &Arc<Room>, seq: u64) -> bool {
+    let is_real = gateway.log.top(room.id).await.is_ok_and(|top| top >= seq);
+    if !is_real {
+        return false;
+    }
+    room.doubt(seq);
+    tokio::time::timeout(ROOM_WITHIN, room.reached(seq)).await.is_ok()
+}
+
+impl Pages {
+    /// Reads the page of `room` after `cursor`, together with whoever else reads it now.
+    async fn read(&self, gateway: &Arc<Gateway>, room: &Arc<Room>, cursor: u64) -> Result<Arc<Page>, Arc<str>> {
+        let key = (room.id, cursor);
+        let page = {
+            let mut pages = self.0.lock();
+            pages.entry(key).or_insert_with(|| read(Arc::clone(gateway), Arc::clone(room), cursor)).clone()
+        };
+        let page = page.await;
+        self.0.lock().remove(&key);
+        page
+    }
+}
+
+fn read(gateway: Arc<Gateway>, room: Arc<Room>, cursor: u64) -> SharedPage {
+    async move {
+        let page = read_page(&gateway, &room, cursor).await;
+        page.map(Arc::new).map_err(|error| Arc::from(error.as_str()))
+    }
+    .boxed()
+    .shared()
+}
+
+async fn read_page(gateway: &Gateway, room: &Room, cursor: u64) -> Result<Page, String> {
+    let page = gateway.log.page(room.id, cursor, limit::REPLAY_PAGE).await.map_err(|error| error.to_string())?;
+    // Asked after the page was read: what has aged out before or meanwhile is found in the store.
+    let first_seq = gateway.health.first_seq_near(cursor).await?;
+    if cursor + 1 < first_seq {
+        return read_store(gateway, room, cursor, first_seq).await;
+    }
+    let shown_twice = second_seqs(gateway, &page.messages).await?;
+    let mut prev = cursor;
+    let frames = page.messages.iter().map(|message| {
+        let frame = if shown_twice.contains(&message.seq) {
+            Rendered::skip(room.id, message.seq, prev)
+        } else {
+            Rendered::new(room.id, message, prev)
+        };
+        prev = message.seq;
+        frame
+    });
+    let frames: Vec<Rendered> = frames.collect();
+    metrics::counter!("gateway_resumed_frames_total", "source" => "stream").increment(count(frames.len()));
+    Ok(Page::new(&frames, cursor, page.pending))
+}
+
+/// Of messages that said they may be in the log twice: those whose id stands at a lower seq.
+async fn second_seqs(gateway: &Gateway, messages: &[LogMessage]) -> Result<Vec<u64>, String> {
+    let resent = messages.iter().filter(|message| message.is_resend());
+    let resent: Vec<_> = resent.filter_map(|message| Some((message.id()?, message.seq))).collect();
+    if resent.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<_> = resent.iter().map(|(id, _)| *id).collect();
+    let found = gateway.store.find(&ids).await.map_err(|error| error.to_string())?;
+    let is_second = |(id, seq): &&(_, u64)| found.iter().any(|first| first.id == *id && first.seq < *seq);
+    Ok(resent.iter().filter(is_second).map(|(_, seq)| *seq).collect())
+}
+
+/// What the stream has given up, out of the store; never what the stream still holds, because the store
+/// fills out of order.
+async fn read_store(gateway: &Gateway, room: &Room, cursor: u64, first_seq: u64) -> Result<Page, String> {
+    let rows = gateway.store.log(room.id, cursor, limit::REPLAY_PAGE).await.map_err(|error| error.to_string())?;
+    let is_all = rows.len() < limit::REPLAY_PAGE || rows.last().is_some_and(|row| row.seq >= first_seq);
+    let mut prev = cursor;
+    let frames = rows.into_iter().take_while(|row| row.seq < first_seq).map(|row| {
+        let frame = match (row.id, row.body) {
+            (Some(id), Some(body)) => Rendered::show(room.id, id, row.seq, prev, body.into(), row.created_at),
+            _ => Rendered::skip(room.id, row.seq, prev),
+        };
+        prev = row.seq;
+        frame
+    });
+    let frames: Vec<Rendered> = frames.collect();
+    metrics::counter!("gateway_resumed_frames_total", "source" => "store").increment(count(frames.len()));
+    let mut page = Page::new(&frames, cursor, 0);
+    if is_all {
+        // The stream goes on from here.
+        page.last_seq = page.last_seq.max(room.last().min(first_seq - 1));
+    }
+    Ok(page)
+}
+
+impl Page {
+    fn new(frames: &[Rendered], cursor: u64, pending: u64) -> Self {
+        let bytes: Vec<Bytes> = frames.iter().map(|frame| frame.bytes.clone()).collect();
+        Self {
+            bytes: concat(&bytes),
+            frames: count(frames.len()),
+            first_seq: frames.first().map(|frame| frame.seq),
+            last_seq: frames.last().map_or(cursor, |frame| frame.seq),
+            pending,
+        }
+    }
+}
+
+fn count(frames: usize) -> u64 {
+    u64::try_from(frames).unwrap_or(u64::MAX)
+}

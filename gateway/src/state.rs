@@ -1,0 +1,185 @@
+//! What every part of a gateway shares: one handle, and the ways to leave a room.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Instant,
+};
+
+use async_nats::Message;
+use chat_store::MessageStore;
+use ops::{broker::Broker, clock::Clock, lifecycle::Lifecycle};
+use parking_lot::Mutex;
+use schema::{id::RoomId, subject::GatewayId};
+use tokio::sync::mpsc;
+
+use crate::{
+    admission::Admission,
+    config::Config,
+    health::Health,
+    hub::{Delivery, Hub, Room},
+    log_reader::LogReader,
+    publisher::Publisher,
+    render::LogMessage,
+    replay::Pages,
+    saved::SavedWatch,
+    socket::Socket,
+    sockets::Sockets,
+    tokens::Tokens,
+    typing::TypingWatch,
+    wheel::Wheel,
+};
+
+/// A gateway's parts.
+pub struct Gateway {
+    /// Its name on NATS.
+    pub id: GatewayId,
+    /// Its settings.
+    pub config: Config,
+    /// Its time of day.
+    pub clock: Clock,
+    /// Its life.
+    pub lifecycle: Lifecycle,
+    /// NATS.
+    pub broker: Broker,
+    /// The stream, read directly.
+    pub log: LogReader,
+    /// The message store.
+    pub store: Arc<dyn MessageStore>,
+    /// Who may be where.
+    pub admission: Admission,
+    /// Who holds which credential.
+    pub tokens: Tokens,
+    /// Who hears what.
+    pub hub: Hub,
+    /// Who is there.
+    pub sockets: Sockets,
+    /// What is on its way to the log.
+    pub publisher: Publisher,
+    /// Who waits to hear `saved`.
+    pub saved: SavedWatch,
+    /// What may be promised.
+    pub health: Health,
+    /// When to look after which socket.
+    pub wheel: Wheel,
+    /// Who types.
+    pub typing: TypingWatch,
+    /// Replays that are being read.
+    pub pages: Pages,
+    /// In `all` mode: where each room's task hears.
+    pub(crate) room_inboxes: Mutex<HashMap<RoomId, mpsc::Sender<Message>>>,
+    started: Instant,
+    live_copies_to_lose: AtomicU32,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What a gateway is made of and does not make itself.
+pub struct Parts {
+    /// Settings.
+    pub config: Config,
+    /// NATS.
+    pub broker: Broker,
+    /// The message store.
+    pub store: Arc<dyn MessageStore>,
+    /// PostgreSQL.
+    pub pg: sqlx::PgPool,
+    /// Who holds which credential.
+    pub tokens: Tokens,
+    /// The process's life.
+    pub lifecycle: Lifecycle,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Puts the parts together; nothing runs yet.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { config, broker, store, pg, tokens, lifecycle } = parts;
+        let clock = config.common.clock.clock();
+        let delivery = Delivery { window: config.coalesce, lifecycle: lifecycle.clone() };
+        Self {
+            id: config.gateway_id.clone().unwrap_or_else(made_up_id),
+            clock,
+            log: LogReader::new(broker.client.clone()),
+            admission: Admission::new(pg),
+            hub: Hub::new(delivery),
+            sockets: Sockets::default(),
+            publisher: Publisher::new(),
+            saved: SavedWatch::default(),
+            health: Health::new(broker.client.clone(), clock),
+            wheel: Wheel::default(),
+            typing: TypingWatch::default(),
+            pages: Pages::default(),
+            room_inboxes: Mutex::default(),
+            started: Instant::now(),
+            live_copies_to_lose: AtomicU32::new(0),
+            config,
+            lifecycle,
+            broker,
+            store,
+            tokens,
+        }
+    }
+
+    /// Milliseconds since this process began: what sockets count in.
+    pub fn now_millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether rates and numbers per user, room and address are limited.
+    pub const fn common_limits_are_on(&self) -> bool {
+        self.config.common.limits.are_on()
+    }
+
+    /// Takes a socket's seat in a room, and starts the room's feed if it is the first.
+    pub(crate) fn enter(self: &Arc<Self>, room: RoomId) -> Arc<Room> {
+        let (room, is_new) = self.hub.enter(room);
+        if is_new {
+            crate::feed::start(self, &room);
+        }
+        room
+    }
+
+    /// Takes a socket out of a room; says whether it was in it.
+    pub fn unseat(&self, socket: &Socket, room: RoomId) -> bool {
+        let seat = {
+            let mut seats = socket.seats();
+            let at = seats.iter().position(|seat| seat.room.id == room);
+            at.map(|at| seats.swap_remove(at))
+        };
+        let Some(seat) = seat else { return false };
+        seat.room.remove(socket.id);
+        self.hub.exit(&seat.room);
+        true
+    }
+
+    /// For fault tests: the next `count` live copies are not heard, as if the network had lost them.
+    pub fn lose_live_copies(&self, count: u32) {
+        self.live_copies_to_lose.store(count, Ordering::Relaxed);
+    }
+
+    /// Whether this live copy is to be lost.
+    pub(crate) fn loses(&self, _copy: &LogMessage) -> bool {
+        let lose = |left: u32| left.checked_sub(1);
+        // Zero outside fault tests: one relaxed load.
+        self.live_copies_to_lose.load(Ordering::Relaxed) > 0
+            && self.live_copies_to_lose.fetch_update(Ordering::Relaxed, Ordering::Relaxed, lose).is_ok()
+    }
+}
+
+fn made_up_id() -> GatewayId {
+    let id = schema::id::ConnectionId::random().to_string();
+    GatewayId::parse(&id).expect("an id has 36 letters, digits and hyphens")
+}
