@@ -1,4 +1,4 @@
-//! Ctrl-C: a command that has started servers ends them before it goes.
+//! Ctrl-C, `SIGTERM` and a closed terminal: a command that has started servers ends them before it goes.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -13,12 +13,12 @@ use tokio::{
 
 static IS_RAISED: AtomicBool = AtomicBool::new(false);
 
-/// From now on Ctrl-C and `SIGTERM` end nothing by themselves; [`is_raised`] tells that there was one.
+/// From now on none of the three ends anything by itself; [`is_raised`] tells that there was one.
 pub(crate) fn catch() -> Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().context("no runtime for signals")?;
-    let (mut interrupt, mut terminate) = {
+    let (mut interrupt, mut terminate, mut hangup) = {
         let _context = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?)
     };
     thread::spawn(move || {
         runtime.block_on(async {
@@ -26,6 +26,7 @@ pub(crate) fn catch() -> Result<()> {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
+                    _ = hangup.recv() => {}
                 }
                 IS_RAISED.store(true, Ordering::Relaxed);
             }
