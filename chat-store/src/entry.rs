@@ -1,7 +1,12 @@
 //! What the worker hands to the store: one seq of the log, and what becomes of it.
 
 use bytes::Bytes;
-use schema::{clock::Timestamp, envelope::Body, id::{RoomId, UserId}, problem::Code};
+use schema::{
+    clock::Timestamp,
+    envelope::Body,
+    id::{RoomId, UserId},
+    problem::Code,
+};
 
 /// One seq of a room's log.
 #[derive(Clone, Debug)]

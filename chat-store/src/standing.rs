@@ -60,9 +60,8 @@ impl<'a> Standing<'a> {
     /// Applies `changes`, in any order, to `target`. One that stands below its message in the log changed nothing
     /// on any phone, so it changes nothing here; the first deletion is final; below it the last edit counts.
     pub(crate) fn of(target: &Target, changes: &'a [Change]) -> Self {
-        let effective = |change: &&'a Change| {
-            change.seq > target.seq && target.admits(change.kind, change.room_id, change.sender)
-        };
+        let effective =
+            |change: &&'a Change| change.seq > target.seq && target.admits(change.kind, change.room_id, change.sender);
         let of_kind = |kind| changes.iter().filter(effective).filter(move |change| change.kind == kind);
         let deleted_seq = of_kind(Kind::MessageDeleted).map(|change| change.seq).min();
         let edit = of_kind(Kind::MessageUpdated)

@@ -3,7 +3,7 @@
 
 use schema::{envelope::Body, problem::Code};
 
-use crate::{Entry, Outcome};
+use crate::{Entry, Outcome, standing::target_of};
 
 /// The entry's body as text, or why it is never stored.
 pub(crate) fn text_of(entry: &Entry) -> Result<&str, Outcome> {
@@ -11,6 +11,10 @@ pub(crate) fn text_of(entry: &Entry) -> Result<&str, Outcome> {
     // PostgreSQL's text can not hold U+0000.
     if has_null(&entry.body) || stored.contains('\0') {
         return Err(Outcome::Refused(Code::InvalidContent));
+    }
+    // A change of itself is nobody's message.
+    if target_of(&entry.body) == Some(entry.body.id()) {
+        return Err(Outcome::Refused(Code::NotAMember));
     }
     Ok(stored)
 }

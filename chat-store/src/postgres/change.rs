@@ -76,13 +76,11 @@ pub(super) async fn insert(tx: &mut PgConnection, message: MessageId, entry: &En
 
 /// Marks a change as refused, for good.
 pub(super) async fn refuse(tx: &mut PgConnection, message: MessageId, seq: u64) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE chat_message_changes SET is_refused = true, content = NULL WHERE message_id = $1 AND seq = $2",
-    )
-    .bind(message)
-    .bind(column::of_seq(seq))
-    .execute(tx)
-    .await?;
+    sqlx::query("UPDATE chat_message_changes SET is_refused = true, content = NULL WHERE message_id = $1 AND seq = $2")
+        .bind(message)
+        .bind(column::of_seq(seq))
+        .execute(tx)
+        .await?;
     Ok(())
 }
 

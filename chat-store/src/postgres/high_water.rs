@@ -1,17 +1,18 @@
 //! The greatest seq ever stored.
 
+use schema::stream::CHAT_MESSAGES;
 use sqlx::PgPool;
 
 use crate::{StoreError, column};
 
 const TABLE: &str = "log_high_water";
-/// The stream whose numbers are watched.
-const STREAM: &str = "CHAT_MESSAGES";
 
 pub(super) async fn read(pool: &PgPool) -> Result<u64, StoreError> {
-    let row: Option<(i64,)> =
-        sqlx::query_as("SELECT seq FROM log_high_water WHERE name = $1").bind(STREAM).fetch_optional(pool).await?;
-    column::seq(row.map_or(0, |(seq,)| seq), TABLE, STREAM)
+    let row: Option<(i64,)> = sqlx::query_as("SELECT seq FROM log_high_water WHERE name = $1")
+        .bind(CHAT_MESSAGES)
+        .fetch_optional(pool)
+        .await?;
+    column::seq(row.map_or(0, |(seq,)| seq), TABLE, CHAT_MESSAGES)
 }
 
 /// Raises the mark; a lower one changes nothing.
@@ -20,7 +21,7 @@ pub(super) async fn raise(pool: &PgPool, seq: u64) -> Result<(), StoreError> {
         "INSERT INTO log_high_water (name, seq) VALUES ($1, $2)
          ON CONFLICT (name) DO UPDATE SET seq = excluded.seq WHERE log_high_water.seq < excluded.seq",
     )
-    .bind(STREAM)
+    .bind(CHAT_MESSAGES)
     .bind(column::of_seq(seq))
     .execute(pool)
     .await?;

@@ -1,6 +1,9 @@
 //! The log of a room: every seq of it, skips included.
 
-use schema::{clock::Timestamp, id::{MessageId, RoomId}};
+use schema::{
+    clock::Timestamp,
+    id::{MessageId, RoomId},
+};
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -131,9 +134,7 @@ pub(super) async fn read(pool: &PgPool, room: RoomId, after: u64, limit: usize) 
 
 /// The greatest seq of the room; 0 without any.
 pub(super) async fn last_seq(pool: &PgPool, room: RoomId) -> Result<u64, StoreError> {
-    let (seq,): (Option<i64>,) = sqlx::query_as("SELECT max(seq) FROM room_log_by_event WHERE event_id = $1")
-        .bind(room)
-        .fetch_one(pool)
-        .await?;
+    let (seq,): (Option<i64>,) =
+        sqlx::query_as("SELECT max(seq) FROM room_log_by_event WHERE event_id = $1").bind(room).fetch_one(pool).await?;
     column::seq(seq.unwrap_or(0), TABLE, room)
 }

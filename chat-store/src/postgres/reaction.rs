@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use schema::{frame::history::ReactionCount, id::{MessageId, RoomId, UserId}};
+use schema::{
+    frame::history::ReactionCount,
+    id::{MessageId, RoomId, UserId},
+};
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 

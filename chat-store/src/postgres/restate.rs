@@ -16,11 +16,7 @@ use crate::{
 };
 
 /// Restates the message at `target`; answers the seqs of the changes that it refuses.
-pub(super) async fn restate(
-    tx: &mut PgConnection,
-    id: MessageId,
-    target: &Target,
-) -> Result<HashSet<u64>, StoreError> {
+pub(super) async fn restate(tx: &mut PgConnection, id: MessageId, target: &Target) -> Result<HashSet<u64>, StoreError> {
     let mut refused = HashSet::new();
     let mut changes = Vec::new();
     for stored in change::list(tx, id).await? {

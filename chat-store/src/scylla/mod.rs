@@ -1,50 +1,133 @@
 //! The store for those who outgrow one machine: CQL, on ScyllaDB or Cassandra.
+//!
+//! No transaction, no lock, no lightweight transaction: every write is idempotent and commutes by its write
+//! timestamp ([`statement`]), and what depends on more than one entry is settled by whoever sees them all
+//! ([`claim`]).
+
+mod bucket;
+mod claim;
+mod connect;
+mod error;
+mod event_history;
+mod find;
+mod high_water;
+mod history;
+mod item_row;
+mod log;
+mod mutation;
+mod reaction;
+mod settle;
+mod statement;
+mod value;
+mod write;
 
 use std::time::Duration;
 
+use ::scylla::{
+    client::session::Session, deserialize::row::DeserializeRow, serialize::row::SerializeRow,
+    statement::prepared::PreparedStatement,
+};
 use schema::{
     clock::Timestamp,
     frame::history::HistoryItem,
     id::{ChangeId, EventId, MessageId, RoomId, UserId},
 };
 
+pub use self::connect::migrate;
+use self::statement::Statements;
 use crate::{Entry, EventChange, Found, Head, LogRow, MessageStore, Outcome, Page, StoreError, Window};
 
 /// Messages in a CQL cluster.
 #[derive(Debug)]
-pub struct ScyllaStore {}
-
-fn not_yet<T>() -> Result<T, StoreError> {
-    Err(StoreError::Refused("the CQL store is not written yet".into()))
-}
-
-/// Creates the keyspace and its tables where they are missing.
-pub async fn migrate(_nodes: &[String], _keyspace: &str, _replication_factor: u32) -> Result<(), StoreError> {
-    not_yet()
+pub struct ScyllaStore {
+    session: Session,
+    statements: Statements,
 }
 
 impl ScyllaStore {
-    /// Connects to a cluster.
-    pub async fn connect(_nodes: &[String], _keyspace: &str, _within: Duration) -> Result<Self, StoreError> {
-        not_yet()
+    /// Connects to a cluster whose keyspace has its tables ([`migrate`]).
+    pub async fn connect(nodes: &[String], keyspace: &str, within: Duration) -> Result<Self, StoreError> {
+        let session = Box::pin(connect::connect(nodes, Some(keyspace), within)).await?;
+        let statements = Statements::prepare(&session).await?;
+        Ok(Self { session, statements })
+    }
+
+    /// All rows that a statement of bounded size answers.
+    async fn rows<R>(&self, statement: &PreparedStatement, values: impl SerializeRow) -> Result<Vec<R>, StoreError>
+    where
+        R: for<'row> DeserializeRow<'row, 'row>,
+    {
+        let answer = self.session.execute_unpaged(statement, values).await.map_err(error::execution)?;
+        let rows = answer.into_rows_result().map_err(error::shape)?;
+        rows.rows::<R>().map_err(error::shape)?.collect::<Result<_, _>>().map_err(error::shape)
     }
 }
 
 #[async_trait::async_trait]
 impl MessageStore for ScyllaStore {
-    async fn write(&self, _: &[Entry]) -> Result<Vec<Outcome>, StoreError> { not_yet() }
-    async fn write_skip(&self, _: RoomId, _: u64, _: Timestamp) -> Result<(), StoreError> { not_yet() }
-    async fn history(&self, _: RoomId, _: UserId, _: Window, _: usize) -> Result<Page, StoreError> { not_yet() }
-    async fn item(&self, _: RoomId, _: UserId, _: MessageId) -> Result<Option<HistoryItem>, StoreError> { not_yet() }
-    async fn by_user(&self, _: UserId, _: Option<u64>, _: usize) -> Result<Vec<HistoryItem>, StoreError> { not_yet() }
-    async fn log(&self, _: RoomId, _: u64, _: usize) -> Result<Vec<LogRow>, StoreError> { not_yet() }
-    async fn find(&self, _: &[MessageId]) -> Result<Vec<Found>, StoreError> { not_yet() }
-    async fn heads(&self, _: &[RoomId]) -> Result<Vec<Head>, StoreError> { not_yet() }
-    async fn last_seq(&self, _: RoomId) -> Result<u64, StoreError> { not_yet() }
-    async fn unread(&self, _: RoomId, _: UserId, _: u64) -> Result<u32, StoreError> { not_yet() }
-    async fn write_event_change(&self, _: &EventChange) -> Result<(), StoreError> { not_yet() }
-    async fn event_history(&self, _: EventId, _: Option<(Timestamp, ChangeId)>, _: usize) -> Result<Vec<EventChange>, StoreError> { not_yet() }
-    async fn high_water(&self) -> Result<u64, StoreError> { not_yet() }
-    async fn raise_high_water(&self, _: u64) -> Result<(), StoreError> { not_yet() }
-    async fn ping(&self) -> Result<(), StoreError> { not_yet() }
+    async fn write(&self, entries: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
+        write::write(self, entries).await
+    }
+
+    async fn write_skip(&self, room: RoomId, seq: u64, logged_at: Timestamp) -> Result<(), StoreError> {
+        write::write_skip(self, room, seq, logged_at).await
+    }
+
+    async fn history(&self, room: RoomId, reader: UserId, window: Window, limit: usize) -> Result<Page, StoreError> {
+        history::page(self, room, reader, window, limit).await
+    }
+
+    async fn item(&self, room: RoomId, reader: UserId, id: MessageId) -> Result<Option<HistoryItem>, StoreError> {
+        history::item(self, room, reader, id).await
+    }
+
+    async fn by_user(&self, user: UserId, before: Option<u64>, limit: usize) -> Result<Vec<HistoryItem>, StoreError> {
+        history::by_user(self, user, before, limit).await
+    }
+
+    async fn log(&self, room: RoomId, after: u64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
+        log::read(self, room, after, limit).await
+    }
+
+    async fn find(&self, ids: &[MessageId]) -> Result<Vec<Found>, StoreError> {
+        find::by_ids(self, ids).await
+    }
+
+    async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<Head>, StoreError> {
+        history::heads(self, rooms).await
+    }
+
+    async fn last_seq(&self, room: RoomId) -> Result<u64, StoreError> {
+        log::last_seq(self, room).await
+    }
+
+    async fn unread(&self, room: RoomId, reader: UserId, mark: u64) -> Result<u32, StoreError> {
+        history::unread(self, room, reader, mark).await
+    }
+
+    async fn write_event_change(&self, change: &EventChange) -> Result<(), StoreError> {
+        event_history::write(self, change).await
+    }
+
+    async fn event_history(
+        &self,
+        event: EventId,
+        before: Option<(Timestamp, ChangeId)>,
+        limit: usize,
+    ) -> Result<Vec<EventChange>, StoreError> {
+        event_history::read(self, event, before, limit).await
+    }
+
+    async fn high_water(&self) -> Result<u64, StoreError> {
+        high_water::read(self).await
+    }
+
+    async fn raise_high_water(&self, seq: u64) -> Result<(), StoreError> {
+        high_water::raise(self, seq).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let _rows: Vec<(String,)> = self.rows(&self.statements.ping, ()).await?;
+        Ok(())
+    }
 }
