@@ -20,7 +20,7 @@ use sqlx::PgPool;
 /// How long an answer is used without asking again.
 const FRESH: Duration = Duration::from_secs(5);
 /// How long it is used when asking again fails.
-pub const STALE_MAX: Duration = Duration::from_secs(60);
+pub(crate) const STALE_MAX: Duration = Duration::from_mins(1);
 /// Answers kept at most.
 const ANSWERS_MAX: usize = 100_000;
 
@@ -38,12 +38,15 @@ pub struct Membership {
 #[error("membership can not be checked now")]
 pub struct CannotCheck;
 
+/// When it was asked, and what was answered.
+type Answer = (Instant, Option<Membership>);
+
 /// Answers who is a member.
 #[derive(Debug)]
 pub struct Admission {
     pg: PgPool,
     generation: AtomicU64,
-    answers: Mutex<HashMap<(UserId, RoomId), (Instant, Option<Membership>)>>,
+    answers: Mutex<HashMap<(UserId, RoomId), Answer>>,
 }
 
 /// A member, as the re-check finds them.
@@ -72,12 +75,7 @@ impl Admission {
         }
     }
 
-    async fn ask(
-        &self,
-        user: UserId,
-        room: RoomId,
-        known: Option<(Instant, Option<Membership>)>,
-    ) -> Result<Option<Membership>, CannotCheck> {
+    async fn ask(&self, user: UserId, room: RoomId, known: Option<Answer>) -> Result<Option<Membership>, CannotCheck> {
         let generation = self.generation.load(Ordering::Acquire);
         let found = sqlx::query_scalar::<_, DisplayName>(
             "SELECT u.display_name FROM room_members m JOIN users u ON u.id = m.user_id

@@ -18,7 +18,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 const SUBJECTS: [&str; 3] = [ChangeKind::EventParticipantsChanged.subject(), "room.*", "user.*"];
 
 /// Runs until the process stops.
-pub async fn run(gateway: Arc<Gateway>) {
+pub(crate) async fn run(gateway: Arc<Gateway>) {
     let stopping = gateway.lifecycle.stopping().clone();
     let mut subscribers = Vec::new();
     for subject in SUBJECTS {

@@ -79,11 +79,7 @@ fn refuse(connection: &Connection, code: Code, detail: &str, room_id: Option<Roo
 /// Refuses for now: the client is told when to try again.
 fn refuse_until(socket: &Arc<Socket>, code: Code, detail: &str, room: RoomId, temp_id: String, wait: Duration) {
     let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-    let status = Status::Failed {
-        code,
-        detail: detail.into(),
-        retry: code.may_retry(),
-        retry_after_ms: Some(retry_after_ms),
-    };
+    let status =
+        Status::Failed { code, detail: detail.into(), retry: code.may_retry(), retry_after_ms: Some(retry_after_ms) };
     socket.say(&ServerFrame::Status { room_id: Some(room), temp_id, status });
 }

@@ -56,7 +56,7 @@ struct BadFrames {
 }
 
 /// Serves a socket until it ends.
-pub async fn run(gateway: Arc<Gateway>, admitted: Box<Admitted>) {
+pub(crate) async fn run(gateway: Arc<Gateway>, admitted: Box<Admitted>) {
     let Admitted { stream, rest, identity, place, room, since } = *admitted;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
@@ -185,7 +185,7 @@ impl Connection {
 
     fn note_bad_frame(&mut self) {
         let now = Instant::now();
-        if self.bad_frames.since.is_none_or(|since| now - since > Duration::from_secs(60)) {
+        if self.bad_frames.since.is_none_or(|since| now - since > Duration::from_mins(1)) {
             self.bad_frames = BadFrames { since: Some(now), count: 0 };
         }
         self.bad_frames.count += 1;

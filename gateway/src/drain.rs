@@ -17,7 +17,7 @@ const BATCH_EVERY: Duration = Duration::from_millis(100);
 const COME_BACK_WITHIN_MS: u64 = 5_000;
 
 /// Waits for the stop signal, then drains.
-pub async fn run(gateway: &Arc<Gateway>) {
+pub(crate) async fn run(gateway: &Arc<Gateway>) {
     gateway.lifecycle.stopping().cancelled().await;
     until(ANSWERS_WITHIN, || gateway.publisher.is_idle()).await;
     let sockets = gateway.sockets.all();

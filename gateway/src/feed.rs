@@ -31,7 +31,7 @@ const FILL_TRIES: usize = 20;
 const ROOM_INBOX_MAX: usize = 1_024;
 
 /// Starts the feed of a room that was just made.
-pub fn start(gateway: &Arc<Gateway>, room: &Arc<Room>) {
+pub(crate) fn start(gateway: &Arc<Gateway>, room: &Arc<Room>) {
     let (gateway, room) = (Arc::clone(gateway), Arc::clone(room));
     gateway.lifecycle.clone().spawn(async move {
         let stopped = room.stopped().clone();
@@ -171,7 +171,7 @@ async fn read_on(gateway: &Arc<Gateway>, room: &Room, to: u64) -> Result<(), Log
 }
 
 /// In `all` mode: hears every room's live traffic and hands it to the rooms that are here.
-pub async fn hear_all(gateway: Arc<Gateway>) {
+pub(crate) async fn hear_all(gateway: Arc<Gateway>) {
     let stopping = gateway.lifecycle.stopping().clone();
     let mut live = loop {
         match gateway.broker.client.subscribe(LiveRoomSubjects::ALL).await {

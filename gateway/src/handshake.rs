@@ -7,27 +7,18 @@ mod refusal;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use schema::{
-    id::RoomId,
-    problem::Code,
-};
+use schema::{id::RoomId, problem::Code};
 use sha1::{Digest, Sha1};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-use crate::{
-    admission::Membership,
-    config::Config,
-    socket::Identity,
-    sockets::UserPlace,
-    state::Gateway,
-};
+use crate::{admission::Membership, config::Config, socket::Identity, sockets::UserPlace, state::Gateway};
 use credential::Credential;
 use head::Head;
-pub use refusal::{Refusal, health_answer};
+pub(crate) use refusal::{Refusal, health_answer};
 
 /// A connection that may become a socket.
 #[derive(Debug)]
-pub struct Admitted {
+pub(crate) struct Admitted {
     /// The connection, switched to WebSocket.
     pub stream: TcpStream,
     /// What the client sent behind its request.
@@ -51,7 +42,7 @@ const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Reads the request, decides, and answers it. `None` when the connection is done: refused, or asked
 /// for something else.
-pub async fn perform(gateway: &Arc<Gateway>, mut stream: TcpStream) -> Option<Box<Admitted>> {
+pub(crate) async fn perform(gateway: &Arc<Gateway>, mut stream: TcpStream) -> Option<Box<Admitted>> {
     let read = tokio::time::timeout(head::WITHIN, head::read(&mut stream)).await;
     let (head, rest) = match read {
         Ok(Ok(Some(read))) => read,
@@ -132,12 +123,9 @@ async fn membership(gateway: &Gateway, identity: Identity, room: RoomId) -> Resu
 }
 
 /// Takes one of the user's places.
-pub fn place(gateway: &Gateway, identity: Identity) -> Result<UserPlace, Refusal> {
-    let places_max = if gateway.config.common.limits.are_on() {
-        schema::frame::limit::SOCKETS_PER_USER_MAX
-    } else {
-        usize::MAX
-    };
+pub(crate) fn place(gateway: &Gateway, identity: Identity) -> Result<UserPlace, Refusal> {
+    let places_max =
+        if gateway.config.common.limits.are_on() { schema::frame::limit::SOCKETS_PER_USER_MAX } else { usize::MAX };
     let place = gateway.sockets.reserve(identity.user_id, places_max);
     place.ok_or_else(|| Refusal::new(Code::TooManyConnections, "this user has too many sockets on this gateway"))
 }
@@ -165,11 +153,8 @@ fn is_localhost(origin: &str) -> bool {
 fn switching(key: &str, echoes_subprotocol: bool) -> String {
     let hash = Sha1::new().chain_update(key).chain_update(KEY_SUFFIX).finalize();
     let accept = base64::engine::general_purpose::STANDARD.encode(hash);
-    let subprotocol = if echoes_subprotocol {
-        format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n")
-    } else {
-        String::new()
-    };
+    let subprotocol =
+        if echoes_subprotocol { format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n") } else { String::new() };
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {accept}\r\n{subprotocol}\r\n"

@@ -162,7 +162,7 @@ impl Health {
 }
 
 /// Looks once a second until the process stops.
-pub async fn run(gateway: Arc<Gateway>) {
+pub(crate) async fn run(gateway: Arc<Gateway>) {
     let stopping = gateway.lifecycle.stopping().clone();
     let mut link = gateway.broker.link_changes();
     let mut must_compare = true;

@@ -14,7 +14,7 @@ use ops::lifecycle::Lifecycle;
 use parking_lot::Mutex;
 use schema::id::RoomId;
 
-pub use room::{GoLive, Joining, Room, Seat, concat};
+pub(crate) use room::{GoLive, Joining, Room, Seat, concat};
 
 /// Rooms are spread over so many locks.
 const SHARDS: usize = 64;

@@ -16,7 +16,7 @@ use crate::{
 const BACKLOG: u32 = 4_096;
 
 /// Binds the port of sockets.
-pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -24,12 +24,9 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Accepts until the process has drained: while it drains, newcomers are told to go elsewhere.
-pub async fn run(gateway: Arc<Gateway>, listener: TcpListener, is_drained: tokio_util::sync::CancellationToken) {
-    let per_ip_max = if gateway.config.common.limits.are_on() {
-        gateway.config.connections_per_ip_max
-    } else {
-        usize::MAX
-    };
+pub(crate) async fn run(gateway: Arc<Gateway>, listener: TcpListener, is_drained: tokio_util::sync::CancellationToken) {
+    let per_ip_max =
+        if gateway.config.common.limits.are_on() { gateway.config.connections_per_ip_max } else { usize::MAX };
     let caps = ConnectionCaps::new(gateway.config.connections_max, per_ip_max);
     loop {
         let accepted = tokio::select! {

@@ -137,4 +137,3 @@ impl LogAway {
         Self("an answer without the server's headers".into())
     }
 }
-

@@ -215,18 +215,15 @@ async fn says_something_else(gateway: &Gateway, outgoing: &Outgoing, seq: u64) -
 
 /// Publishes, and again, until an answer comes or the budget is over.
 async fn attempt(gateway: &Gateway, outgoing: &Outgoing) -> Outcome {
-    let headers = Headers {
-        sender: Some(outgoing.user_id),
-        gateway: Some(gateway.id.clone()),
-        is_resend: outgoing.is_resend,
-    };
+    let headers =
+        Headers { sender: Some(outgoing.user_id), gateway: Some(gateway.id.clone()), is_resend: outgoing.is_resend };
     let headers = headers.to_map(outgoing.body.id());
     let subject = ChatSubject(outgoing.body.room_id()).to_string();
     let payload = outgoing.body.to_bytes();
     let deadline = Instant::now() + gateway.config.publish_within;
     let mut tries = FuturesUnordered::new();
     let mut is_doubtful = false;
-    let mut tried = 0_u32;
+    let mut repeats = 0_u32;
     let mut again_at = Instant::now();
     loop {
         let now = Instant::now();
@@ -239,8 +236,9 @@ async fn attempt(gateway: &Gateway, outgoing: &Outgoing) -> Outcome {
         }
         if now >= again_at {
             tries.push(one_try(gateway, &subject, &headers, &payload, deadline - now));
-            tried += 1;
-            again_at = now + if tried <= 2 { AGAIN_SOON } else { AGAIN_LATER.mul_f64(rand::rng().random_range(0.8..1.2)) };
+            repeats += 1;
+            again_at =
+                now + if repeats <= 2 { AGAIN_SOON } else { AGAIN_LATER.mul_f64(rand::rng().random_range(0.8..1.2)) };
         }
         let answer = tokio::select! {
             Some(answer) = tries.next(), if !tries.is_empty() => answer,
@@ -269,4 +267,3 @@ async fn one_try(gateway: &Gateway, subject: &str, headers: &HeaderMap, payload:
         Err(_timed_out) => Try::Silent,
     }
 }
-

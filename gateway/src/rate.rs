@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Lets so many through a second, and a burst at once.
 #[derive(Clone, Copy, Debug)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     /// When the bucket is full again, if nothing more is taken.
     full_at: Option<Instant>,
     every: Duration,
@@ -13,13 +13,13 @@ pub struct Bucket {
 
 impl Bucket {
     /// `rate` a second, `burst` at once. Both must be above zero.
-    pub fn per_second(rate: u32, burst: u32) -> Self {
+    pub(crate) fn per_second(rate: u32, burst: u32) -> Self {
         let every = Duration::from_secs(1) / rate.max(1);
         Self { full_at: None, every, burst: every * burst.max(1) }
     }
 
     /// Takes one; or says how long until there is one.
-    pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn take(&mut self, now: Instant) -> Result<(), Duration> {
         let full_at = self.full_at.map_or(now, |at| at.max(now)) + self.every;
         match full_at.duration_since(now).checked_sub(self.burst) {
             Some(wait) if !wait.is_zero() => Err(wait),
@@ -31,7 +31,7 @@ impl Bucket {
     }
 
     /// Whether it is as good as new.
-    pub fn is_full(&self, now: Instant) -> bool {
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
         self.full_at.is_none_or(|at| at <= now)
     }
 }

@@ -7,14 +7,9 @@ use ops::probe::{Importance, Readiness};
 use crate::state::Gateway;
 
 /// The checks behind `/readyz`.
-pub fn of(gateway: &Arc<Gateway>) -> Readiness {
-    let (nats, log, pg, store, redis) = (
-        Arc::clone(gateway),
-        Arc::clone(gateway),
-        Arc::clone(gateway),
-        Arc::clone(gateway),
-        Arc::clone(gateway),
-    );
+pub(crate) fn of(gateway: &Arc<Gateway>) -> Readiness {
+    let (nats, log, pg, store, redis) =
+        (Arc::clone(gateway), Arc::clone(gateway), Arc::clone(gateway), Arc::clone(gateway), Arc::clone(gateway));
     Readiness::new(gateway.lifecycle.clone())
         .with("nats", Importance::Needed, move || {
             let is_connected = nats.broker.is_connected();

@@ -1,7 +1,11 @@
 //! Membership and sessions of everybody who is connected, checked again: now and then, and after every
 //! time in which an invalidation may have gone unheard.
 
-use std::{collections::HashSet, sync::Arc, time::{Duration, Instant}};
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use schema::{
     frame::{close::CloseReason, server::ServerFrame},
@@ -16,7 +20,7 @@ const EVERY: Duration = Duration::from_secs(25);
 const PAIRS_PER_QUERY: usize = 1_000;
 
 /// Runs until the process stops.
-pub async fn run(gateway: Arc<Gateway>) {
+pub(crate) async fn run(gateway: Arc<Gateway>) {
     let stopping = gateway.lifecycle.stopping().clone();
     loop {
         tokio::select! {
@@ -28,7 +32,7 @@ pub async fn run(gateway: Arc<Gateway>) {
 }
 
 /// Checks everybody once. What can not be checked stays as it is, and grows stale.
-pub async fn all(gateway: &Gateway) {
+pub(crate) async fn all(gateway: &Gateway) {
     let sockets = gateway.sockets.all();
     if let Err(error) = memberships(gateway, &sockets).await {
         tracing::warn!(%error, "memberships can not be checked");
@@ -80,7 +84,7 @@ async fn sessions(gateway: &Gateway, sockets: &[Arc<Socket>]) -> Result<(), sqlx
 }
 
 /// Takes a user's sockets out of a room, and says so to them.
-pub fn remove(gateway: &Gateway, user_id: UserId, room_id: RoomId, reason: &str) {
+pub(crate) fn remove(gateway: &Gateway, user_id: UserId, room_id: RoomId, reason: &str) {
     gateway.admission.forget(room_id);
     for socket in gateway.sockets.of(user_id) {
         if !gateway.unseat(&socket, room_id) {

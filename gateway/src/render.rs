@@ -53,7 +53,7 @@ impl LogMessage {
 
 /// An encoded log frame and its place.
 #[derive(Clone, Debug)]
-pub struct Rendered {
+pub(crate) struct Rendered {
     /// The frame as it goes on the wire.
     pub bytes: Bytes,
     /// Its id; none for a `skip`.
@@ -69,7 +69,7 @@ pub struct Rendered {
 
 impl Rendered {
     /// Checks and encodes a message; what can not be shown becomes a `skip`.
-    pub fn new(room_id: RoomId, message: &LogMessage, prev: u64) -> Self {
+    pub(crate) fn new(room_id: RoomId, message: &LogMessage, prev: u64) -> Self {
         match envelope::check(room_id, message.headers.as_ref(), &message.body) {
             Ok(head) => Self::show(room_id, head.id, message.seq, prev, message.body.clone(), message.logged_at),
             Err(reason) => {
@@ -81,19 +81,19 @@ impl Rendered {
     }
 
     /// Encodes a body that was checked before.
-    pub fn show(room_id: RoomId, id: MessageId, seq: u64, prev: u64, body: Bytes, logged_at: Timestamp) -> Self {
+    pub(crate) fn show(room_id: RoomId, id: MessageId, seq: u64, prev: u64, body: Bytes, logged_at: Timestamp) -> Self {
         let bytes = encode(Opcode::Text, &envelope::splice(&body, seq, prev, logged_at));
         Self { bytes, id: Some(id), seq, prev, room_id, source: Some((body, logged_at)) }
     }
 
     /// A seq that can not be shown.
-    pub fn skip(room_id: RoomId, seq: u64, prev: u64) -> Self {
+    pub(crate) fn skip(room_id: RoomId, seq: u64, prev: u64) -> Self {
         let bytes = encode(Opcode::Text, &ServerFrame::Skip { room_id, seq, prev }.to_json());
         Self { bytes, id: None, seq, prev, room_id, source: None }
     }
 
     /// The same frame after another seq.
-    pub fn with_prev(&self, prev: u64) -> Bytes {
+    pub(crate) fn with_prev(&self, prev: u64) -> Bytes {
         match (&self.source, self.id) {
             _ if prev == self.prev => self.bytes.clone(),
             (Some((body, at)), Some(id)) => Self::show(self.room_id, id, self.seq, prev, body.clone(), *at).bytes,

@@ -47,7 +47,7 @@ type SharedPage = Shared<BoxFuture<'static, Result<Arc<Page>, Arc<str>>>>;
 pub struct Pages(Mutex<HashMap<(RoomId, u64), SharedPage>>);
 
 /// Takes a socket that has a seat in `room` to the room's top, and makes it live there.
-pub async fn join(gateway: Arc<Gateway>, socket: Arc<Socket>, room: Arc<Room>, me: UserId, since: Option<u64>) {
+pub(crate) async fn join(gateway: Arc<Gateway>, socket: Arc<Socket>, room: Arc<Room>, me: UserId, since: Option<u64>) {
     // One replay per socket at a time: a second join of the room waits for the first.
     let _turn = socket.replay_turn().await;
     room.remove(socket.id);

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use ops::broker::LinkChange;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::{hub::Room, state::Gateway};
+use crate::state::Gateway;
 
 /// Between two tries when the log does not answer.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -13,7 +13,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 const ROOMS_PER_REQUEST: usize = 1_000;
 
 /// Runs until the process stops.
-pub async fn run(gateway: Arc<Gateway>) {
+pub(crate) async fn run(gateway: Arc<Gateway>) {
     let stopping = gateway.lifecycle.stopping().clone();
     let mut link = gateway.broker.link_changes();
     loop {
@@ -50,7 +50,9 @@ async fn all(gateway: &Gateway) -> Result<(), String> {
                 room.doubt(top);
             }
         }
-        chunk.iter().for_each(|room: &Arc<Room>| room.trim());
+        for room in chunk {
+            room.trim();
+        }
     }
     Ok(())
 }

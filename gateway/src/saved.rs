@@ -110,11 +110,14 @@ impl SavedWatch {
         let now = Instant::now();
         let mut waiting = self.0.lock();
         let due = waiting.iter_mut().filter(|(_, entry)| entry.sent.is_some() && entry.ask_at <= now);
-        let mut due: Vec<_> = due.take(IDS_PER_QUERY).map(|(id, entry)| {
-            entry.asked += 1;
-            entry.ask_at = now + AGAIN_MAX.min(Duration::from_millis(100) * 2_u32.pow(entry.asked.min(9)));
-            (*id, entry.user_id)
-        }).collect();
+        let mut due: Vec<_> = due
+            .take(IDS_PER_QUERY)
+            .map(|(id, entry)| {
+                entry.asked += 1;
+                entry.ask_at = now + AGAIN_MAX.min(Duration::from_millis(100) * 2_u32.pow(entry.asked.min(9)));
+                (*id, entry.user_id)
+            })
+            .collect();
         due.retain(|(id, user_id)| {
             let is_there = !gateway.sockets.of(*user_id).is_empty();
             if !is_there {
@@ -142,7 +145,7 @@ impl Waiting {
 }
 
 /// Hears the worker's reports until the process stops.
-pub async fn hear(gateway: Arc<Gateway>) {
+pub(crate) async fn hear(gateway: Arc<Gateway>) {
     let stopping = gateway.lifecycle.stopping().clone();
     let subject = SavedSubject(gateway.id.clone()).to_string();
     let mut reports = loop {
@@ -169,7 +172,7 @@ pub async fn hear(gateway: Arc<Gateway>) {
 }
 
 /// Asks the store for those who wait too long, until the process stops.
-pub async fn ask(gateway: Arc<Gateway>) {
+pub(crate) async fn ask(gateway: Arc<Gateway>) {
     let stopping = gateway.lifecycle.stopping().clone();
     loop {
         tokio::select! {

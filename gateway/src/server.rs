@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use deadpool_redis::Runtime;
 use ops::{lifecycle::Lifecycle, probe, telemetry::Metrics};
 use secrecy::ExposeSecret as _;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -28,7 +28,6 @@ pub struct Server {
     /// Where sockets come in.
     pub address: SocketAddr,
     is_drained: CancellationToken,
-    ops: JoinHandle<()>,
 }
 
 /// Runs a gateway until it is told to stop, or dies; says whether it ended in good order.
@@ -46,8 +45,15 @@ impl Server {
         let address = listener.local_addr()?;
         let gateway = Arc::new(Gateway::new(parts(config, lifecycle).await?));
         tracing::info!(gateway.id = gateway.id.as_str(), %address, "gateway");
-        let ops = tokio::task::spawn(probe::serve(ops_listener, readiness::of(&gateway), metrics));
         let is_drained = CancellationToken::new();
+        let probes = probe::serve(ops_listener, readiness::of(&gateway), metrics);
+        let until_drained = is_drained.clone();
+        gateway.lifecycle.spawn(async move {
+            tokio::select! {
+                () = probes => {}
+                () = until_drained.cancelled() => {}
+            }
+        });
         let life = &gateway.lifecycle;
         life.spawn_vital("listener", listener::run(Arc::clone(&gateway), listener, is_drained.clone()));
         life.spawn_vital("changes", changes::run(Arc::clone(&gateway)));
@@ -61,7 +67,7 @@ impl Server {
         if gateway.config.subscribe == Subscribe::All {
             life.spawn_vital("feed", feed::hear_all(Arc::clone(&gateway)));
         }
-        Ok(Self { gateway, address, is_drained, ops })
+        Ok(Self { gateway, address, is_drained })
     }
 
     /// Serves until the process stops, then drains; says whether no vital task died.
@@ -71,7 +77,6 @@ impl Server {
         if !self.gateway.lifecycle.drain(TASKS_WITHIN).await {
             tracing::warn!("some tasks did not end in time");
         }
-        self.ops.abort();
         !self.gateway.lifecycle.has_failed()
     }
 }

@@ -19,9 +19,9 @@ use schema::{
 use crate::{config::TokenSettings, socket::Identity};
 
 /// How long published keys are used before they are asked for again.
-const KEYS_FRESH: Duration = Duration::from_secs(300);
+const KEYS_FRESH: Duration = Duration::from_mins(5);
 /// An unknown `kid` asks for the keys again, but not more often than this.
-const KEYS_AGAIN: Duration = Duration::from_secs(60);
+const KEYS_AGAIN: Duration = Duration::from_mins(1);
 /// While there are no keys at all, they are asked for this often.
 const KEYS_FIRST: Duration = Duration::from_secs(1);
 /// How long the key server may take.
@@ -43,7 +43,12 @@ pub struct Tokens {
 enum Keys {
     /// One key, whatever `kid` a token names.
     One(Box<DecodingKey>),
-    Published { url: String, http: reqwest::Client, cache: RwLock<HashMap<String, DecodingKey>>, asked: Mutex<Asked> },
+    Published {
+        url: String,
+        http: reqwest::Client,
+        cache: RwLock<HashMap<String, DecodingKey>>,
+        asked: Mutex<Asked>,
+    },
     None,
 }
 
@@ -98,7 +103,8 @@ impl Tokens {
             return Ok(Identity { user_id, sid: None, expires_at: i64::MAX / 2 });
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_malformed| Code::InvalidToken)?;
-        let is_ours = header.alg == Algorithm::RS256 && header.typ.as_deref().is_some_and(|typ| typ.eq_ignore_ascii_case(TYP));
+        let is_ours =
+            header.alg == Algorithm::RS256 && header.typ.as_deref().is_some_and(|typ| typ.eq_ignore_ascii_case(TYP));
         if !is_ours {
             return Err(Code::InvalidToken);
         }
@@ -180,7 +186,7 @@ impl Asked {
 }
 
 /// Whether a credential that ends at `exp` has ended, clocks' differences granted.
-pub fn is_over(clock: Clock, exp: i64) -> bool {
+pub(crate) fn is_over(clock: Clock, exp: i64) -> bool {
     let leeway = i64::try_from(LEEWAY_SECONDS).unwrap_or(0);
     clock.unix_seconds() >= exp.saturating_add(leeway)
 }
@@ -208,7 +214,8 @@ fn read_pem(setting: &str) -> Result<DecodingKey, BadSetting> {
     let pem = if setting.contains("-----BEGIN") {
         setting.to_owned()
     } else {
-        std::fs::read_to_string(setting).map_err(|error| refused(&format!("names a file that can not be read: {error}")))?
+        std::fs::read_to_string(setting)
+            .map_err(|error| refused(&format!("names a file that can not be read: {error}")))?
     };
     DecodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_not_rsa| refused("is not an RSA key in PEM"))
 }

@@ -45,7 +45,7 @@ impl TypingWatch {
 }
 
 /// Ends what has lapsed, until the process stops.
-pub async fn run(gateway: Arc<Gateway>) {
+pub(crate) async fn run(gateway: Arc<Gateway>) {
     let stopping = gateway.lifecycle.stopping().clone();
     loop {
         tokio::select! {

@@ -38,7 +38,7 @@ impl Wheel {
 }
 
 /// Turns until the process ends: sockets must be looked after while they are drained.
-pub async fn run(gateway: Arc<Gateway>) {
+pub(crate) async fn run(gateway: Arc<Gateway>) {
     let mut done = gateway.now_millis() / TICK_MILLIS;
     let mut clock = tokio::time::interval(TICK);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

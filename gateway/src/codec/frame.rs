@@ -84,9 +84,9 @@ pub fn first_frame_len(frames: &[u8]) -> usize {
     let len = match frames {
         [_, len @ 0..=125, ..] => 2 + usize::from(*len),
         [_, 126, a, b, ..] => 4 + usize::from(u16::from_be_bytes([*a, *b])),
-        [_, 127, a, b, c, d, e, f, g, h, ..] => {
-            usize::try_from(u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h])).map_or(usize::MAX, |len| len.saturating_add(10))
-        }
+        [_, 127, rest @ ..] => rest.first_chunk().map_or(usize::MAX, |len| {
+            usize::try_from(u64::from_be_bytes(*len)).map_or(usize::MAX, |len| len.saturating_add(10))
+        }),
         _ => usize::MAX,
     };
     len.min(frames.len())

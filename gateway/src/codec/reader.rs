@@ -116,20 +116,20 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, CloseReason> {
     if has_reserved_bits || !is_masked {
         return Err(CloseReason::BrokenFraming);
     }
-    let (payload_len, len_bytes) = match (second & 0x7F, rest) {
-        (len @ 0..=125, _) => (u64::from(len), 0),
-        (126, [a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 2),
-        (127, [a, b, c, d, e, f, g, h, ..]) => (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), 8),
-        _ => return Ok(None),
+    let (payload_len, len_bytes) = match second & 0x7F {
+        126 => (rest.first_chunk().map(|len| u64::from(u16::from_be_bytes(*len))), 2),
+        127 => (rest.first_chunk().map(|len| u64::from_be_bytes(*len)), 8),
+        len => (Some(u64::from(len)), 0),
     };
+    let Some(payload_len) = payload_len else { return Ok(None) };
     // No message may be so long that the addition below could overflow.
     let payload_len = usize::try_from(payload_len).map_err(|_too_long| CloseReason::TooBig)?;
     if payload_len > usize::MAX / 2 {
         return Err(CloseReason::BrokenFraming);
     }
-    let Some([a, b, c, d, ..]) = rest.get(len_bytes..) else { return Ok(None) };
+    let Some(mask) = rest.get(len_bytes..).and_then(<[u8]>::first_chunk) else { return Ok(None) };
     let is_final = first & 0x80 != 0;
-    Ok(Some(Head { is_final, opcode, mask: [*a, *b, *c, *d], payload_at: 2 + len_bytes + 4, payload_len }))
+    Ok(Some(Head { is_final, opcode, mask: *mask, payload_at: 2 + len_bytes + 4, payload_len }))
 }
 
 fn unmask(payload: &mut [u8], mask: [u8; 4]) {

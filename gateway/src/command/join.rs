@@ -9,12 +9,7 @@ use schema::{
 };
 
 use super::refuse;
-use crate::{
-    admission::{CannotCheck, Membership},
-    connection::Connection,
-    hub::Seat,
-    replay,
-};
+use crate::{admission::Membership, connection::Connection, hub::Seat, replay};
 
 /// Takes a seat in a room, or takes up a room again whose frames have a hole.
 pub(crate) async fn join(connection: &mut Connection, room: RoomId, since: Option<u64>) {
@@ -46,12 +41,10 @@ pub(crate) async fn seat(connection: &Connection, room: RoomId, since: Option<u6
     };
     // Whoever was removed between the check and the seat was not found by the removal.
     if gateway.admission.generation() != generation {
-        match gateway.admission.check(identity.user_id, room).await {
-            Ok(Some(_)) => {}
-            Ok(None) | Err(CannotCheck) => {
-                gateway.unseat(socket, room);
-                return refuse(connection, Code::NotAMember, Code::NotAMember.title(), Some(room), None);
-            }
+        if let Ok(Some(_)) = gateway.admission.check(identity.user_id, room).await {
+        } else {
+            gateway.unseat(socket, room);
+            return refuse(connection, Code::NotAMember, Code::NotAMember.title(), Some(room), None);
         }
     }
     let catching_up = replay::join(Arc::clone(gateway), Arc::clone(socket), entered, membership.me, since);

@@ -101,7 +101,8 @@ impl Head {
             return Err(Refusal::new(Code::UpgradeRequired, "WebSocket version 13 is needed"));
         }
         let key = self.header("sec-websocket-key").filter(|key| is_key(key));
-        key.map(Into::into).ok_or_else(|| Refusal::new(Code::InvalidRequest, "Sec-WebSocket-Key is not 16 bytes in base64"))
+        key.map(Into::into)
+            .ok_or_else(|| Refusal::new(Code::InvalidRequest, "Sec-WebSocket-Key is not 16 bytes in base64"))
     }
 
     /// The room the address names.

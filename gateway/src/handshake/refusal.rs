@@ -1,22 +1,25 @@
 //! Answers of the gateway's port that are no upgrade: problem JSON, as REST gives it.
 
-use schema::{id::ConnectionId, problem::{Code, Problem}};
+use schema::{
+    id::ConnectionId,
+    problem::{Code, Problem},
+};
 
 /// Why there is no upgrade.
 #[derive(Debug)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     code: Code,
     detail: String,
 }
 
 impl Refusal {
     /// Refuses with `code`, for this reason.
-    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into() }
     }
 
     /// The code.
-    pub const fn code(&self) -> Code {
+    pub(crate) const fn code(&self) -> Code {
         self.code
     }
 
@@ -37,7 +40,7 @@ impl Refusal {
 }
 
 /// `GET /health`.
-pub fn health_answer() -> String {
+pub(crate) fn health_answer() -> String {
     http(200, "application/json", "", r#"{"status":"ok"}"#)
 }
 

@@ -55,7 +55,7 @@ struct State {
 
 /// A socket's place in a room.
 #[derive(Clone, Debug)]
-pub struct Seat {
+pub(crate) struct Seat {
     /// The room.
     pub room: Arc<Room>,
     /// How the room sees the user.
@@ -70,7 +70,7 @@ pub struct Seat {
 
 /// What `joined` will say of the way here.
 #[derive(Clone, Copy, Debug)]
-pub struct Joining {
+pub(crate) struct Joining {
     /// How the room sees the user.
     pub me: UserId,
     /// Frames replayed so far.
@@ -83,7 +83,7 @@ pub struct Joining {
 
 /// Whether a socket became live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GoLive {
+pub(crate) enum GoLive {
     /// It did, and was told `joined`.
     Live,
     /// The room is further than the cursor: read more.
@@ -169,11 +169,8 @@ impl Room {
             return;
         }
         let is_second = message.is_resend() && message.id().is_some_and(|id| state.ring.has_before(id, message.seq));
-        let frame = if is_second {
-            Rendered::skip(self.id, message.seq, prev)
-        } else {
-            Rendered::new(self.id, message, prev)
-        };
+        let frame =
+            if is_second { Rendered::skip(self.id, message.seq, prev) } else { Rendered::new(self.id, message, prev) };
         state.last = message.seq;
         let out = Frame { bytes: frame.bytes.clone(), seq: Some(frame.seq), except: None };
         state.ring.push(frame);
@@ -224,7 +221,9 @@ impl Room {
             oldest_seq: joining.oldest_seq,
         };
         let mut bytes = BytesMut::new();
-        tail.iter().for_each(|frame| bytes.extend_from_slice(frame));
+        for frame in &tail {
+            bytes.extend_from_slice(frame);
+        }
         bytes.extend_from_slice(&encode(Opcode::Text, &joined.to_json()));
         socket.offer(&bytes.freeze(), Class::Replay);
         let live_from = state.last;
@@ -267,8 +266,10 @@ impl State {
 }
 
 /// Frames one after another, as one buffer.
-pub fn concat(frames: &[Bytes]) -> Bytes {
+pub(crate) fn concat(frames: &[Bytes]) -> Bytes {
     let mut joined = BytesMut::with_capacity(frames.iter().map(Bytes::len).sum());
-    frames.iter().for_each(|frame| joined.extend_from_slice(frame));
+    for frame in frames {
+        joined.extend_from_slice(frame);
+    }
     joined.freeze()
 }

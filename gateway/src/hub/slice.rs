@@ -14,7 +14,7 @@ use crate::socket::{Class, Socket};
 
 /// One encoded frame on its way to a room's sockets.
 #[derive(Clone, Debug)]
-pub struct Frame {
+pub(super) struct Frame {
     /// The bytes, the same for every socket.
     pub bytes: Bytes,
     /// Its place in the log; none for what is not in the log and may be dropped.
