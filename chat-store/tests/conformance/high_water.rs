@@ -1,0 +1,40 @@
+//! The greatest seq ever stored, and a store that does not answer.
+
+use std::time::Duration;
+
+use chat_store::{MessageStore, StoreError, postgres::PostgresStore, scylla::ScyllaStore};
+use sqlx::postgres::PgPoolOptions;
+
+use crate::stores::Store;
+
+/// Cases share the CQL keyspace and so its one mark: whoever runs beside this one can only raise it.
+pub(crate) async fn the_mark_only_rises(store: &Store) {
+    let before = store.high_water().await.unwrap();
+    store.raise_high_water(before + 1000).await.unwrap();
+    let raised = store.high_water().await.unwrap();
+    assert_eq!(raised, before + 1000);
+    for lower in [before + 999, before, 0] {
+        store.raise_high_water(lower).await.unwrap();
+        assert_eq!(store.high_water().await.unwrap(), raised);
+    }
+    store.raise_high_water(raised + 1).await.unwrap();
+    assert_eq!(store.high_water().await.unwrap(), raised + 1);
+}
+
+pub(crate) async fn a_new_store_has_no_mark(store: &Store) {
+    assert_eq!(store.high_water().await.unwrap(), 0);
+    the_mark_only_rises(store).await;
+}
+
+pub(crate) async fn a_store_that_is_away_is_unavailable() {
+    let nobody = scripts::stack::PortLease::take().unwrap();
+    let address = format!("127.0.0.1:{}", nobody.port());
+    let pool = PgPoolOptions::new()
+        .acquire_timeout(Duration::from_secs(1))
+        .connect_lazy(&format!("postgres://postgres@{address}/postgres"))
+        .unwrap();
+    let answer = PostgresStore::new(pool).ping().await;
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    let answer = ScyllaStore::connect(&[address], "timingle", Duration::from_secs(2)).await;
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{:?}", answer.err());
+}
