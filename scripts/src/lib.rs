@@ -5,6 +5,7 @@
 mod command;
 mod console;
 mod interrupt;
+pub mod phone;
 mod source;
 pub mod stack;
 mod tidy;
