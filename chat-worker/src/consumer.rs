@@ -15,6 +15,7 @@ use async_nats::{
 use futures_util::{FutureExt as _, StreamExt as _};
 use ops::{
     broker::{Broker, LinkChange},
+    clock::Clock,
     lifecycle::Lifecycle,
 };
 use rand::RngExt as _;
@@ -22,6 +23,7 @@ use schema::stream::{ACK_WAIT, WORKER};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
 use crate::{
+    backlog::Backlog,
     breaker::Breaker,
     delivery::Delivery,
     held::{HeldSet, Ticket},
@@ -53,8 +55,10 @@ const LOOK_EVERY_STOPPING: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Consumer<J: Job> {
     broker: Broker,
+    backlog: Arc<Backlog>,
     streams: Arc<Streams>,
     breaker: Arc<Breaker>,
+    clock: Clock,
     lifecycle: Lifecycle,
     lanes: Lanes<Desk<J>>,
     places: Arc<Semaphore>,
@@ -71,12 +75,13 @@ enum Ended {
 
 impl<J: Job> Consumer<J> {
     /// Will consume `J::STREAM`, settling what it gets with `settler`.
-    pub fn new(broker: Broker, streams: Arc<Streams>, settler: Settler<J>, lifecycle: Lifecycle) -> Self {
+    pub fn new(broker: Broker, backlog: Arc<Backlog>, settler: Settler<J>, lifecycle: Lifecycle) -> Self {
+        let (streams, clock) = (Arc::clone(&settler.streams), settler.clock);
         let (breaker, writes) = (Arc::clone(&settler.breaker), Arc::clone(&settler.writes));
         let desk = Desk { settler, client: broker.client.clone(), held: Arc::default() };
         let lanes = Lanes::new(desk, writes, lifecycle.clone());
         let places = Arc::new(Semaphore::new(usize::try_from(HELD_MAX).unwrap_or(usize::MAX)));
-        Self { broker, streams, breaker, lifecycle, lanes, places }
+        Self { broker, backlog, streams, breaker, clock, lifecycle, lanes, places }
     }
 
     /// Consumes until the process stops. What is in flight then is settled by the lanes, whose tasks the
@@ -108,6 +113,8 @@ impl<J: Job> Consumer<J> {
     async fn pull_until_broken(&self, failures: &mut u32) -> anyhow::Result<()> {
         let mut link = self.broker.link_changes();
         self.streams.ensure().await?;
+        // Before the first pull: the consumer's floor then jumps over what the stream has dropped.
+        self.backlog.look(&self.broker.js, self.clock).await?;
         let mut handle: Handle<pull::Config> = self.broker.js.get_consumer_from_stream(WORKER, J::STREAM).await?;
         let mut received_at = Instant::now();
         loop {

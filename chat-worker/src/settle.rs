@@ -15,6 +15,7 @@ use crate::{
     delivery::Delivery,
     job::Job,
     measure,
+    streams::Streams,
     trying::Marks,
     verdict::{self, ALONE_FROM, Failure, MARKS_MAX, Reason, Verdict},
 };
@@ -35,6 +36,8 @@ pub enum Answer {
 pub struct Settler<J> {
     /// What is done with them.
     pub job: J,
+    /// What must be on the broker.
+    pub streams: Arc<Streams>,
     /// Whether the store is there.
     pub breaker: Arc<Breaker>,
     /// Where the hopeless go.
@@ -97,6 +100,7 @@ impl<J: Job> Settler<J> {
             Ok(marks) => marks,
             Err(error) => {
                 tracing::warn!(%error, seq = delivery.seq, "a message can not be tried alone now");
+                self.mend().await;
                 return again;
             }
         };
@@ -202,6 +206,7 @@ impl<J: Job> Settler<J> {
         let again = Answer::Nak(verdict::backoff(delivery.deliveries));
         if let Err(error) = self.dead_letters.bury(delivery, reason).await {
             tracing::warn!(error = %error, seq = delivery.seq, reason = reason.as_str(), "not buried yet");
+            self.mend().await;
             return again;
         }
         if let Err(error) = self.job.skip(delivery).await {
@@ -215,6 +220,13 @@ impl<J: Job> Settler<J> {
         measure::dead(J::STREAM, reason);
         self.job.refused(delivery, item, reason.code());
         Answer::Term
+    }
+
+    /// The stream or the bucket may be gone: the next try should find it.
+    async fn mend(&self) {
+        if let Err(error) = self.streams.ensure().await {
+            tracing::warn!(%error, "the streams are not as they must be");
+        }
     }
 
     fn age(&self, delivery: &Delivery) -> Duration {

@@ -70,10 +70,11 @@ impl Worker {
         let writes = Arc::new(Semaphore::new(usize::from(work.writes_in_flight)));
         let start = Start { parts, breaker: &breaker, streams: &streams, writes: &writes, lifecycle };
         let reporter = Reporter::new(broker.client.clone(), lifecycle.clone());
-        start.consumer("messages", MessageJob::new(Arc::clone(store), reporter, Arc::clone(&high_water)));
-        start.consumer("event changes", EventChangeJob::new(Arc::clone(store)));
         let backlogs = [(CHAT_MESSAGES, ChatSubject::ALL), (EVENTS, ">")]
             .map(|(stream, subjects)| Arc::new(Backlog::new(stream, subjects)));
+        let [messages, changes] = &backlogs;
+        start.consumer("messages", messages, MessageJob::new(Arc::clone(store), reporter, Arc::clone(&high_water)));
+        start.consumer("event changes", changes, EventChangeJob::new(Arc::clone(store)));
         let watch = Watch {
             broker: broker.clone(),
             high_water: Arc::clone(&high_water),
@@ -150,10 +151,11 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    fn consumer<J: Job>(&self, name: &'static str, job: J) {
+    fn consumer<J: Job>(&self, name: &'static str, backlog: &Arc<Backlog>, job: J) {
         let broker = &self.parts.broker;
         let settler = Settler {
             job,
+            streams: Arc::clone(self.streams),
             breaker: Arc::clone(self.breaker),
             dead_letters: DeadLetters::new(broker.js.clone()),
             marks: Marks::new(broker.js.clone()),
@@ -161,7 +163,7 @@ impl Start<'_> {
             alone: tokio::sync::Mutex::default(),
             clock: self.parts.clock,
         };
-        let consumer = Consumer::new(broker.clone(), Arc::clone(self.streams), settler, self.lifecycle.clone());
+        let consumer = Consumer::new(broker.clone(), Arc::clone(backlog), settler, self.lifecycle.clone());
         self.lifecycle.spawn_vital(name, consumer.run());
     }
 }

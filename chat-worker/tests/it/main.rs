@@ -1,0 +1,12 @@
+//! The worker against a real nats-server of each test's own and real stores.
+
+mod broker_faults;
+mod event_changes;
+mod harness;
+mod loss;
+mod outage;
+mod poison;
+mod process;
+mod storing;
+mod suspects;
+mod unreliable;
