@@ -1,0 +1,131 @@
+//! SQL of users and their sessions.
+
+use schema::{
+    clock::Timestamp,
+    id::{SessionId, UserId},
+    text::DisplayName,
+};
+use sqlx::{PgConnection, PgPool};
+
+use super::session::Standing;
+use crate::users::User;
+
+/// What a sign-in needs to know of an account.
+#[derive(sqlx::FromRow)]
+pub(super) struct Account {
+    pub(super) password_hash: Option<String>,
+    #[sqlx(flatten)]
+    pub(super) user: User,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RevokedFor {
+    Logout,
+    LogoutAll,
+    Reuse,
+}
+
+impl RevokedFor {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Logout => "logout",
+            Self::LogoutAll => "logout_all",
+            Self::Reuse => "reuse",
+        }
+    }
+}
+
+pub(super) async fn insert_user(
+    tx: &mut PgConnection,
+    id: UserId,
+    email: &str,
+    password_hash: &str,
+    display_name: &DisplayName,
+    now: Timestamp,
+) -> sqlx::Result<User> {
+    sqlx::query_as(
+        "INSERT INTO users (id, email, password_hash, display_name, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $5)
+         RETURNING id, email, display_name, role, status_text, created_at",
+    )
+    .bind(id)
+    .bind(email)
+    .bind(password_hash)
+    .bind(display_name)
+    .bind(now.as_datetime())
+    .fetch_one(tx)
+    .await
+}
+
+pub(super) async fn find_account(pg: &PgPool, email: &str) -> sqlx::Result<Option<Account>> {
+    sqlx::query_as(
+        "SELECT password_hash, id, email, display_name, role, status_text, created_at
+         FROM users WHERE email = $1 AND deleted_at IS NULL",
+    )
+    .bind(email)
+    .fetch_optional(pg)
+    .await
+}
+
+pub(super) async fn find_user(pg: &PgPool, id: UserId) -> sqlx::Result<Option<User>> {
+    sqlx::query_as(
+        "SELECT id, email, display_name, role, status_text, created_at
+         FROM users WHERE id = $1 AND deleted_at IS NULL",
+    )
+    .bind(id)
+    .fetch_optional(pg)
+    .await
+}
+
+pub(super) async fn find_standing(pg: &PgPool, sid: SessionId, user: UserId) -> sqlx::Result<Option<Standing>> {
+    let found: Option<(bool, bool)> = sqlx::query_as(
+        "SELECT s.revoked_at IS NOT NULL, u.role = 'admin'
+         FROM sessions s JOIN users u ON u.id = s.user_id
+         WHERE s.id = $1 AND s.user_id = $2 AND u.deleted_at IS NULL",
+    )
+    .bind(sid)
+    .bind(user)
+    .fetch_optional(pg)
+    .await?;
+    Ok(found.map(|(is_revoked, is_admin)| if is_revoked { Standing::Revoked } else { Standing::Alive { is_admin } }))
+}
+
+pub(super) async fn insert_session(
+    tx: &mut PgConnection,
+    sid: SessionId,
+    user: UserId,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO sessions (id, user_id, created_at, last_used_at, expires_at) VALUES ($1, $2, $3, $3, $4)",
+    )
+    .bind(sid)
+    .bind(user)
+    .bind(now.as_datetime())
+    .bind(expires_at.as_datetime())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Signs out one session of `user`, or with none all of them; answers which ones it was.
+pub(super) async fn revoke(
+    tx: &mut PgConnection,
+    user: UserId,
+    sid: Option<SessionId>,
+    why: RevokedFor,
+    now: Timestamp,
+) -> sqlx::Result<Vec<SessionId>> {
+    sqlx::query_scalar(
+        "UPDATE sessions SET revoked_at = $3, revoked_for = $4
+         WHERE user_id = $1 AND ($2::uuid IS NULL OR id = $2) AND revoked_at IS NULL RETURNING id",
+    )
+    .bind(user)
+    .bind(sid)
+    .bind(now.as_datetime())
+    .bind(why.as_str())
+    .fetch_all(tx)
+    .await
+}

@@ -1,0 +1,90 @@
+//! Publishes an envelope until the log has it, or it is sure that it has not, or patience ends.
+
+use std::time::Duration;
+
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        self, ErrorCode,
+        context::{PublishError, PublishErrorKind},
+        publish::PublishAck,
+    },
+};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use ops::broker::Broker;
+use schema::{problem::Code, subject::ChatSubject};
+use tokio::time::{Instant, sleep_until};
+
+use crate::error::ApiError;
+
+/// How long the caller waits at most.
+pub(super) const BUDGET: Duration = Duration::from_secs(5);
+/// After these the same envelope, with the same id, is published again.
+const TRIES: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(250), Duration::from_millis(500), Duration::from_millis(2500)];
+
+/// Publishes; every try has the same id, so the log has it once.
+pub(super) async fn publish(
+    broker: &Broker,
+    subject: ChatSubject,
+    headers: HeaderMap,
+    body: Bytes,
+    deadline: Instant,
+) -> Result<PublishAck, ApiError> {
+    let began = Instant::now();
+    let mut tries = TRIES.into_iter().map(|after| began + after).peekable();
+    let mut waiting = FuturesUnordered::new();
+    let mut may_be_stored = false;
+    loop {
+        let next_try = tries.peek().copied().unwrap_or(deadline).min(deadline);
+        tokio::select! {
+            Some(answer) = waiting.next(), if !waiting.is_empty() => match answer {
+                Ok(ack) => return Ok(ack),
+                Err(error) => may_be_stored |= judge(error)?,
+            },
+            () = sleep_until(next_try) => {
+                if next_try >= deadline {
+                    return Err(gave_up(may_be_stored || !waiting.is_empty()));
+                }
+                tries.next();
+                // Without a connection it would only wait in a queue, and be sent when nobody expects it.
+                if broker.is_connected() {
+                    let published =
+                        broker.js.publish_with_headers(subject.to_string(), headers.clone(), body.clone()).await;
+                    waiting.push(async move { published?.await });
+                }
+            }
+        }
+    }
+}
+
+/// Whether a try that failed may still have been stored; an error when it is sure that it can not be.
+fn judge(error: PublishError) -> Result<bool, ApiError> {
+    match error.kind() {
+        PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => Ok(true),
+        // Nobody answers for the stream: an election, most likely.
+        PublishErrorKind::StreamNotFound | PublishErrorKind::MaxAckPending => Ok(false),
+        PublishErrorKind::WrongLastMessageId
+        | PublishErrorKind::WrongLastSequence
+        | PublishErrorKind::MaxPayloadExceeded
+        | PublishErrorKind::Other => Err(refused(error)),
+    }
+}
+
+fn refused(error: PublishError) -> ApiError {
+    use std::error::Error as _;
+    let refusal = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
+    match refusal.map(jetstream::Error::error_code) {
+        Some(ErrorCode::STREAM_STORE_FAILED) => ApiError::refused(Code::Backlog, "the log is full for now"),
+        _ => ApiError::unavailable("log", error),
+    }
+}
+
+fn gave_up(may_be_stored: bool) -> ApiError {
+    if may_be_stored {
+        ApiError::refused(Code::Unknown, "send it again with the same temp_id and resend")
+    } else {
+        ApiError::unavailable("log", "nobody took the message")
+    }
+}

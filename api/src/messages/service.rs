@@ -1,0 +1,157 @@
+//! The rules of messages: who may read, what a page holds, and that a message is said once however often it is sent.
+
+use chat_store::Window;
+use schema::{
+    envelope::{Body, Headers},
+    frame::history::HistoryItem,
+    id::{MessageId, RoomId},
+    problem::Code,
+    subject::ChatSubject,
+};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    log,
+    model::{self, History, NewMessage},
+    publish::{self, publish},
+};
+use crate::{
+    error::ApiError,
+    http::{Form, Identity, List, Paging, Query, limit},
+    rooms::{self, member},
+    state::AppState,
+};
+
+/// While the worker's oldest message is older than this, a resend waits: its first copy may still be on its way.
+const RESEND_LAG_MAX: Duration = Duration::from_secs(90);
+
+/// A page of a room's history.
+pub(super) async fn history(
+    state: &AppState,
+    caller: Identity,
+    room: RoomId,
+    query: &Query,
+) -> Result<History, ApiError> {
+    member(state, caller, room).await?;
+    let limit = limit(query)?;
+    let window = window(state, room, query).await?;
+    // First the floor, then the page: every seq up to the one is in the other.
+    let settled_seq = state.settled.get().await;
+    let page = state.store.history(room, caller.user_id, window, limit).await?;
+    Ok(History::new(page, settled_seq))
+}
+
+/// One message of a room.
+pub(super) async fn show(
+    state: &AppState,
+    caller: Identity,
+    room: RoomId,
+    message: Result<MessageId, ApiError>,
+) -> Result<HistoryItem, ApiError> {
+    member(state, caller, room).await?;
+    let found = state.store.item(room, caller.user_id, message?).await?;
+    found.ok_or_else(|| ApiError::refused(Code::NotFound, "the room has no such message"))
+}
+
+/// What the caller wrote, newest first.
+pub(super) async fn mine(state: &AppState, caller: Identity, query: &Query) -> Result<List<HistoryItem>, ApiError> {
+    let paging: Paging<u64> = Paging::read(query)?;
+    let items = state.store.by_user(caller.user_id, paging.after, paging.fetch()).await?;
+    Ok(paging.page(items, HistoryItem::seq))
+}
+
+/// Says something. However often it is sent, it is said once, and every answer is the same.
+pub(super) async fn say(
+    state: &AppState,
+    caller: Identity,
+    room: RoomId,
+    form: Result<Form, ApiError>,
+) -> Result<HistoryItem, ApiError> {
+    let deadline = Instant::now() + publish::BUDGET;
+    let place = member(state, caller, room).await?;
+    refuse_silent(&place)?;
+    let new = NewMessage::read(form?)?;
+    let is_resend = new.is_resend;
+    let body = new.into_body(room, caller.user_id, place.display_name);
+    if let Some(item) = find_said(state, caller, &body).await? {
+        return Ok(item);
+    }
+    if is_resend {
+        refuse_unsettled(state).await?;
+    }
+    let headers = Headers { sender: Some(caller.user_id), gateway: None, is_resend }.to_map(body.id());
+    let ack = publish(&state.broker, ChatSubject(room), headers, body.to_bytes(), deadline).await?;
+    metrics::counter!("api_messages_total", "duplicate" => if ack.duplicate { "yes" } else { "no" }).increment(1);
+    // It is in the log; only its time is missing for the answer.
+    let read = timeout_at(deadline, log::acknowledged(&state.broker, ack.sequence)).await;
+    let Ok(Ok(logged)) = read else {
+        return Err(ApiError::refused(Code::Unknown, "send it again with the same temp_id and resend"));
+    };
+    if !logged.body.says_the_same(&body) {
+        return Err(reused());
+    }
+    model::item(logged.body, logged.seq, logged.created_at)
+        .ok_or_else(|| ApiError::Internal("a message's id stands at another kind of envelope".into()))
+}
+
+/// The message, if the store has it already: a repeat at any age gets the answer it would have got.
+async fn find_said(state: &AppState, caller: Identity, body: &Body) -> Result<Option<HistoryItem>, ApiError> {
+    let found = state.store.find(&[body.id()]).await?;
+    let Some(found) = found.first() else { return Ok(None) };
+    let logged = state.store.log(found.room_id, found.seq.saturating_sub(1), 1).await?;
+    let raw = logged.first().filter(|row| row.seq == found.seq).and_then(|row| row.body.as_deref());
+    // The text of a deleted message is gone: there is nothing left to differ from.
+    if let Some(Ok(said)) = raw.map(serde_json::from_str::<Body>)
+        && !said.says_the_same(body)
+    {
+        return Err(reused());
+    }
+    Ok(state.store.item(found.room_id, caller.user_id, found.id).await?)
+}
+
+async fn refuse_unsettled(state: &AppState) -> Result<(), ApiError> {
+    let floor = state.settled.get().await;
+    let Some(oldest) = log::first_above(&state.broker, floor).await? else { return Ok(()) };
+    let age = state.clock.now().unix_millis() - oldest.unix_millis();
+    if u128::try_from(age).unwrap_or(0) < RESEND_LAG_MAX.as_millis() {
+        Ok(())
+    } else {
+        Err(ApiError::refused(Code::NotSettled, "the store has not caught up: send it again soon"))
+    }
+}
+
+fn refuse_silent(place: &rooms::Member) -> Result<(), ApiError> {
+    if place.is_archived {
+        return Err(ApiError::refused(Code::Forbidden, "the room is archived"));
+    }
+    if place.is_blind {
+        // Until aliases are given: a name would give away who is who.
+        return Err(ApiError::refused(Code::Forbidden, "a blind room does not take messages yet"));
+    }
+    Ok(())
+}
+
+fn reused() -> ApiError {
+    ApiError::refused(Code::TempIdReused, "this temp_id already names other content")
+}
+
+/// Which part of the history a query names; at most one of the four.
+async fn window(state: &AppState, room: RoomId, query: &Query) -> Result<Window, ApiError> {
+    let seqs = [("before", Window::Before as fn(u64) -> Window), ("after", Window::After), ("around", Window::Around)];
+    let mut named = Vec::new();
+    for (name, of) in seqs {
+        named.extend(query.get(name)?.map(|seq| (name, of(seq))));
+    }
+    if let Some(id) = query.get::<MessageId>("before_id")? {
+        let found = state.store.find(&[id]).await?;
+        let found = found.iter().find(|found| found.room_id == room);
+        let found = found.ok_or_else(|| ApiError::field("before_id", "unknown"))?;
+        named.push(("before_id", Window::Before(found.seq)));
+    }
+    match named.as_slice() {
+        [] => Ok(Window::Newest),
+        [(_, window)] => Ok(*window),
+        [_, (name, _), ..] => Err(ApiError::field(name, "more_than_one")),
+    }
+}

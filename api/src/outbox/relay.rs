@@ -1,0 +1,217 @@
+//! Brings committed changes to the broker, in order, for as long as it takes.
+
+use std::{collections::HashMap, time::{Duration, Instant}};
+
+use async_nats::{HeaderMap, jetstream};
+use futures_util::future::join_all;
+use ops::{broker::Broker, clock::Clock};
+use parking_lot::Mutex;
+use schema::{clock::Timestamp, postgres::OUTBOX_CHANNEL};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+use uuid::Uuid;
+
+use super::repository::{self, Row};
+use crate::state::AppState;
+
+/// Publishes outbox rows. Any number of processes may run one.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    pg: PgPool,
+    broker: Broker,
+    clock: Clock,
+    listen_options: PgConnectOptions,
+    wake: watch::Sender<()>,
+    /// Lanes whose row was refused, and until when they are left alone: the others go on.
+    deferred: Mutex<HashMap<Uuid, Instant>>,
+}
+
+/// What became of one try to take a lane.
+enum Taken {
+    /// Nothing is pending.
+    Nothing,
+    /// One lane went on.
+    Published,
+    /// The broker or the database is away: trying again at once is of no use.
+    Away,
+}
+
+/// Lanes published at the same time by one process.
+const LANES_AT_ONCE: usize = 3;
+/// Rows of one lane in one transaction.
+const ROWS_AT_ONCE: i64 = 100;
+/// Backs the wake-ups up, and shows the backlog.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+/// How long one publish may wait for its answer. The lane's writers wait as long.
+const ACK_WITHIN: Duration = Duration::from_secs(2);
+/// How long a lane is left alone whose row was refused.
+const DEFERRED_FOR: Duration = Duration::from_secs(5);
+/// How long to wait before listening again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+
+impl Relay {
+    pub(crate) fn new(state: &AppState, listen_options: PgConnectOptions) -> Self {
+        Self {
+            pg: state.pg.clone(),
+            broker: state.broker.clone(),
+            clock: state.clock,
+            listen_options,
+            wake: watch::Sender::new(()),
+            deferred: Mutex::default(),
+        }
+    }
+
+    /// Publishes until `stopping`.
+    pub(crate) async fn run(self, stopping: tokio_util::sync::CancellationToken) {
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = self.listen() => {}
+            _ = join_all((0..LANES_AT_ONCE).map(|_| self.publish())) => {}
+            () = self.show_backlog() => {}
+        }
+    }
+
+    async fn publish(&self) {
+        let mut wake = self.wake.subscribe();
+        loop {
+            // Seen before it drains: a wake-up meanwhile is not missed.
+            wake.mark_unchanged();
+            self.drain().await;
+            drop(timeout(POLL_EVERY, wake.changed()).await);
+        }
+    }
+
+    /// Takes lanes until none is left.
+    async fn drain(&self) {
+        // Without a connection a publish only waits: no lane is locked for that.
+        while self.broker.is_connected() {
+            match self.take_lane().await {
+                Ok(Taken::Published) => {}
+                Ok(Taken::Nothing | Taken::Away) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "outbox: the database is away");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn take_lane(&self) -> sqlx::Result<Taken> {
+        let mut tx = self.pg.begin().await?;
+        let Some(lane) = repository::lock_lane(&mut tx, &self.deferred_lanes()).await? else {
+            return Ok(Taken::Nothing);
+        };
+        let rows = repository::list_unpublished(&mut tx, lane, ROWS_AT_ONCE).await?;
+        let mut published = Vec::with_capacity(rows.len());
+        let mut refusal = None;
+        for row in &rows {
+            match self.publish_row(row).await {
+                Ok(()) => published.push(row.id.as_uuid()),
+                Err(error) => {
+                    refusal = Some((row.id, error));
+                    break;
+                }
+            }
+        }
+        repository::set_processed(&mut tx, &published, self.clock.now()).await?;
+        let mut taken = Taken::Published;
+        if let Some((id, error)) = refusal {
+            tracing::warn!(change.id = %id, %error, "outbox: not published");
+            metrics::counter!("outbox_failures_total").increment(1);
+            repository::set_error(&mut tx, id, &error.to_string()).await?;
+            self.deferred.lock().insert(lane, Instant::now() + self.deferral(&error));
+            if is_away(&error) {
+                taken = Taken::Away;
+            }
+        } else {
+            repository::settle_lane(&mut tx, lane).await?;
+        }
+        tx.commit().await?;
+        self.measure(&rows, published.len());
+        Ok(taken)
+    }
+
+    async fn publish_row(&self, row: &Row) -> Result<(), jetstream::context::PublishError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in row.headers.as_object().into_iter().flatten() {
+            headers.insert(name.as_str(), value.as_str().unwrap_or_default());
+        }
+        let published = async {
+            let body = row.body.clone().into();
+            self.broker.js.publish_with_headers(row.subject.clone(), headers, body).await?.await
+        };
+        match timeout(ACK_WITHIN, published).await {
+            Ok(answer) => answer.map(drop),
+            Err(_elapsed) => Err(jetstream::context::PublishErrorKind::TimedOut.into()),
+        }
+    }
+
+    fn deferred_lanes(&self) -> Vec<Uuid> {
+        let mut deferred = self.deferred.lock();
+        let now = Instant::now();
+        deferred.retain(|_, until| *until > now);
+        deferred.keys().copied().collect()
+    }
+
+    /// A row that was refused waits longer than one that nobody answered for.
+    fn deferral(&self, error: &jetstream::context::PublishError) -> Duration {
+        if is_away(error) { POLL_EVERY / 2 } else { DEFERRED_FOR }
+    }
+
+    fn measure(&self, rows: &[Row], published: usize) {
+        for row in rows.iter().take(published) {
+            let waited = self.clock.now().unix_millis() - Timestamp::new(row.created_at).unix_millis();
+            let waited = Duration::from_millis(u64::try_from(waited).unwrap_or(0));
+            metrics::histogram!("outbox_delay_seconds").record(waited.as_secs_f64());
+        }
+    }
+
+    /// Wakes the publisher at each commit.
+    async fn listen(&self) {
+        loop {
+            if let Err(error) = self.listen_once().await {
+                tracing::warn!(%error, "outbox: listening was interrupted");
+            }
+            sleep(LISTEN_AGAIN).await;
+        }
+    }
+
+    async fn listen_once(&self) -> sqlx::Result<()> {
+        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(self.listen_options.clone());
+        let mut listener = PgListener::connect_with(&pool).await?;
+        listener.listen(OUTBOX_CHANNEL).await?;
+        loop {
+            // None: the connection was lost and is there again; something may have been missed.
+            let _notification = listener.try_recv().await?;
+            self.wake.send_replace(());
+        }
+    }
+
+    async fn show_backlog(&self) {
+        loop {
+            if let Ok((pending, oldest)) = repository::backlog(&self.pg).await {
+                let now = self.clock.now().unix_millis();
+                let age = oldest.map_or(0, |at| now - Timestamp::new(at).unix_millis());
+                let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
+                metrics::gauge!("outbox_pending").set(f64::from(u32::try_from(pending).unwrap_or(u32::MAX)));
+                metrics::gauge!("outbox_oldest_seconds").set(age.as_secs_f64());
+            }
+            sleep(POLL_EVERY * 5).await;
+        }
+    }
+}
+
+/// Whether it says nothing against the row.
+fn is_away(error: &jetstream::context::PublishError) -> bool {
+    use jetstream::context::PublishErrorKind as Kind;
+    match error.kind() {
+        Kind::StreamNotFound | Kind::TimedOut | Kind::BrokenPipe | Kind::MaxAckPending => true,
+        Kind::WrongLastMessageId | Kind::WrongLastSequence | Kind::MaxPayloadExceeded | Kind::Other => false,
+    }
+}

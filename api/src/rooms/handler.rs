@@ -1,0 +1,25 @@
+//! HTTP in, HTTP out.
+
+use warp::reply::Response;
+
+use super::service;
+use crate::{
+    error::ApiError,
+    http::{Identity, Query, RoomInPath, ok},
+    state::AppState,
+};
+
+type Answer = Result<Response, ApiError>;
+type Caller = Result<Identity, ApiError>;
+
+pub(super) async fn list(caller: Caller, query: Query, state: AppState) -> Answer {
+    Ok(ok(&service::list(&state, caller?, &query).await?))
+}
+
+pub(super) async fn show(id: RoomInPath, caller: Caller, state: AppState) -> Answer {
+    Ok(ok(&service::show(&state, caller?, id.of_mine()?).await?))
+}
+
+pub(super) async fn members(id: RoomInPath, caller: Caller, query: Query, state: AppState) -> Answer {
+    Ok(ok(&service::members(&state, caller?, id.of_mine()?, &query).await?))
+}

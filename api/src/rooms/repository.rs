@@ -1,0 +1,89 @@
+//! SQL of rooms.
+
+use schema::{
+    clock::Timestamp,
+    id::{RoomId, UserId},
+};
+use sqlx::PgPool;
+
+use super::model::{Listed, Member, Room};
+use crate::http::Identity;
+
+pub(super) async fn find_member(pg: &PgPool, room: RoomId, user: UserId) -> sqlx::Result<Option<Member>> {
+    sqlx::query_as(
+        "SELECT u.display_name, r.is_archived, r.display_mode = 'blind' AS is_blind
+         FROM room_members m JOIN rooms r ON r.id = m.room_id JOIN users u ON u.id = m.user_id
+         WHERE m.room_id = $1 AND m.user_id = $2",
+    )
+    .bind(room)
+    .bind(user)
+    .fetch_optional(pg)
+    .await
+}
+
+/// As [`find_member`], of somebody who need not be in the room to look at it.
+pub(super) async fn find_as_admin(pg: &PgPool, room: RoomId, user: UserId) -> sqlx::Result<Option<Member>> {
+    sqlx::query_as(
+        "SELECT u.display_name, r.is_archived, r.display_mode = 'blind' AS is_blind
+         FROM rooms r CROSS JOIN users u WHERE r.id = $1 AND u.id = $2",
+    )
+    .bind(room)
+    .bind(user)
+    .fetch_optional(pg)
+    .await
+}
+
+pub(super) async fn find(pg: &PgPool, room: RoomId, caller: Identity) -> sqlx::Result<Option<Room>> {
+    sqlx::query_as(
+        "SELECT id, room_type, name, description, display_mode, is_archived, notice, created_by, created_at, updated_at
+         FROM rooms r
+         WHERE id = $1 AND ($3 OR EXISTS (SELECT FROM room_members m WHERE m.room_id = r.id AND m.user_id = $2))",
+    )
+    .bind(room)
+    .bind(caller.user_id)
+    .bind(caller.is_admin)
+    .fetch_optional(pg)
+    .await
+}
+
+/// Every room of `user` that is not archived, and when it was made.
+pub(super) async fn list_mine(pg: &PgPool, user: UserId) -> sqlx::Result<Vec<(RoomId, time::OffsetDateTime)>> {
+    sqlx::query_as(
+        "SELECT r.id, r.created_at FROM room_members m JOIN rooms r ON r.id = m.room_id
+         WHERE m.user_id = $1 AND NOT r.is_archived",
+    )
+    .bind(user)
+    .fetch_all(pg)
+    .await
+}
+
+pub(super) async fn list_by_ids(pg: &PgPool, rooms: &[RoomId]) -> sqlx::Result<Vec<Room>> {
+    sqlx::query_as(
+        "SELECT id, room_type, name, description, display_mode, is_archived, notice, created_by, created_at, updated_at
+         FROM rooms WHERE id = ANY($1)",
+    )
+    .bind(rooms)
+    .fetch_all(pg)
+    .await
+}
+
+/// The room's members in the order they came.
+pub(super) async fn list_members(
+    pg: &PgPool,
+    room: RoomId,
+    after: Option<(Timestamp, UserId)>,
+    limit: i64,
+) -> sqlx::Result<Vec<Listed>> {
+    sqlx::query_as(
+        "SELECT m.user_id, u.display_name, m.role, m.anonymous_name, m.group_label, m.is_muted, m.joined_at
+         FROM room_members m JOIN users u ON u.id = m.user_id
+         WHERE m.room_id = $1 AND ($2::timestamptz IS NULL OR (m.joined_at, m.user_id) > ($2, $3))
+         ORDER BY m.joined_at, m.user_id LIMIT $4",
+    )
+    .bind(room)
+    .bind(after.map(|(at, _)| at.as_datetime()))
+    .bind(after.map(|(_, user)| user))
+    .bind(limit)
+    .fetch_all(pg)
+    .await
+}

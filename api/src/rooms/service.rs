@@ -1,0 +1,110 @@
+//! The rules of rooms: who may look, and in which order a list shows them.
+
+use std::collections::HashMap;
+
+use chat_store::Head;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use schema::{
+    clock::Timestamp,
+    id::{RoomId, UserId},
+    problem::Code,
+};
+
+use super::{
+    model::{Listed, Member, Room, Summary},
+    repository,
+};
+use crate::{
+    error::ApiError,
+    http::{Identity, List, Paging, Query},
+    state::AppState,
+};
+
+/// Where a room stands in its member's list: the newest activity first, and one order for those of the same instant.
+type Place = (Timestamp, RoomId);
+
+/// Questions to the store at the same time, for one list.
+const UNREAD_AT_ONCE: usize = 8;
+/// Rooms whose tops are asked for in one question.
+const HEADS_AT_ONCE: usize = 500;
+/// Marks of what was read are not kept yet: everything others wrote is unread.
+const NOTHING_READ: u64 = 0;
+
+/// The caller's place in `room`.
+pub(crate) async fn member(state: &AppState, caller: Identity, room: RoomId) -> Result<Member, ApiError> {
+    let mut found = repository::find_member(&state.pg, room, caller.user_id).await?;
+    if found.is_none() && caller.is_admin {
+        tracing::info!(security = "admin_access", user.id = %caller.user_id, room.id = %room, "an admin looks");
+        found = repository::find_as_admin(&state.pg, room, caller.user_id).await?;
+    }
+    found.ok_or_else(ApiError::not_a_member)
+}
+
+/// The caller's rooms, newest activity first.
+pub(super) async fn list(state: &AppState, caller: Identity, query: &Query) -> Result<List<Summary>, ApiError> {
+    let paging: Paging<Place> = Paging::read(query)?;
+    let mine = repository::list_mine(&state.pg, caller.user_id).await?;
+    let ids: Vec<RoomId> = mine.iter().map(|(id, _)| *id).collect();
+    let mut heads: HashMap<RoomId, Head> = HashMap::new();
+    for chunk in ids.chunks(HEADS_AT_ONCE) {
+        heads.extend(state.store.heads(chunk).await?.into_iter().map(|head| (head.room_id, head)));
+    }
+    let activity = |id: RoomId, made: time::OffsetDateTime| {
+        heads.get(&id).map_or_else(|| Timestamp::new(made), |head| head.created_at)
+    };
+    let mut places: Vec<Place> = mine.iter().map(|(id, made)| (activity(*id, *made), *id)).collect();
+    places.sort_unstable_by(|a, b| b.cmp(a));
+    if let Some(after) = paging.after {
+        places.retain(|place| *place < after);
+    }
+    places.truncate(paging.fetch());
+    let page = paging.page(places, |last| *last);
+    let ids: Vec<RoomId> = page.items().iter().map(|(_, id)| *id).collect();
+    let rooms = repository::list_by_ids(&state.pg, &ids).await?;
+    let summaries = stream::iter(rooms)
+        .map(|room| {
+            let head = heads.get(&room.id).cloned();
+            summarise(state, caller.user_id, room, head)
+        })
+        .buffer_unordered(UNREAD_AT_ONCE)
+        .map_ok(|summary| (summary.room.id, summary));
+    let mut by_id: HashMap<RoomId, Summary> = summaries.try_collect().await?;
+    Ok(page.filter_map(|(_, id)| by_id.remove(&id)))
+}
+
+/// One room.
+pub(super) async fn show(state: &AppState, caller: Identity, room: RoomId) -> Result<Summary, ApiError> {
+    let found = repository::find(&state.pg, room, caller).await?.ok_or_else(ApiError::not_a_member)?;
+    let head = state.store.heads(&[room]).await?.into_iter().next();
+    summarise(state, caller.user_id, found, head).await
+}
+
+/// Who is in a room.
+pub(super) async fn members(
+    state: &AppState,
+    caller: Identity,
+    room: RoomId,
+    query: &Query,
+) -> Result<List<Listed>, ApiError> {
+    let place = member(state, caller, room).await?;
+    if place.is_blind {
+        // Until aliases are shown here: names would give away who is who.
+        return Err(ApiError::refused(Code::Forbidden, "members of a blind room are not listed"));
+    }
+    let paging: Paging<(Timestamp, UserId)> = Paging::read(query)?;
+    let found = repository::list_members(&state.pg, room, paging.after, paging.fetch_sql()).await?;
+    Ok(paging.page(found, |last| (last.joined_at, last.user_id)))
+}
+
+async fn summarise(state: &AppState, reader: UserId, room: Room, head: Option<Head>) -> Result<Summary, ApiError> {
+    let unread_count = match &head {
+        Some(head) => state.store.unread(head.room_id, reader, NOTHING_READ).await?,
+        None => 0,
+    };
+    Ok(Summary {
+        room,
+        last_message_at: head.as_ref().map(|head| head.created_at),
+        last_message: head.and_then(|head| head.last_message),
+        unread_count,
+    })
+}

@@ -1,0 +1,113 @@
+//! What every handler is given.
+
+use std::{fmt, ops::Deref, sync::Arc, time::Duration};
+
+use chat_store::MessageStore;
+use ops::{broker::Broker, clock::Clock};
+use sqlx::PgPool;
+
+use crate::{
+    auth::{Passwords, RefreshTokens, SessionCache, SignInDelay, SigningKey, TokenRules},
+    config::Config,
+    http::TrustedProxy,
+    limit::{Limiter, Rate},
+    messages::SettledSeq,
+    redis::Redis,
+};
+
+/// The process's connections and rules. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct AppState(Arc<Shared>);
+
+/// What the handles share.
+pub(crate) struct Shared {
+    /// `PostgreSQL`.
+    pub(crate) pg: PgPool,
+    /// Redis.
+    pub(crate) redis: Redis,
+    /// NATS.
+    pub(crate) broker: Broker,
+    /// History.
+    pub(crate) store: Arc<dyn MessageStore>,
+    /// The time of day.
+    pub(crate) clock: Clock,
+    /// Signs and checks access tokens.
+    pub(crate) signing_key: SigningKey,
+    /// Who issues tokens, for whom and for how long.
+    pub(crate) tokens: TokenRules,
+    /// Keeps refresh tokens.
+    pub(crate) refresh_tokens: RefreshTokens,
+    /// Which sessions live.
+    pub(crate) sessions: SessionCache,
+    /// Hashes passwords.
+    pub(crate) passwords: Passwords,
+    /// Slows guessing down.
+    pub(crate) sign_in_delay: SignInDelay,
+    /// Counts requests.
+    pub(crate) limiter: Limiter,
+    /// How fast callers may be.
+    pub(crate) rates: Rates,
+    /// Whose `X-Forwarded-For` counts.
+    pub(crate) trusted_proxies: Vec<TrustedProxy>,
+    /// How far the worker is.
+    pub(crate) settled: SettledSeq,
+}
+
+/// How fast callers may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rates {
+    /// One address, on `/auth/*`.
+    pub(crate) auth: Rate,
+    /// One user, on all the rest.
+    pub(crate) user: Rate,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl AppState {
+    /// Connects to what can be connected lazily, and to the message store.
+    pub(crate) async fn connect(config: &Config) -> anyhow::Result<Self> {
+        let pg = config.database.pool()?;
+        let redis = Redis::open(&config.redis_url, &config.redis_prefix)?;
+        let broker = config.broker.connect("api").await?;
+        let store = chat_store::connect(&config.store, &pg).await?;
+        let has_limits = config.common.limits.are_on();
+        let clock = config.common.clock.clock();
+        Ok(Self(Arc::new(Shared {
+            settled: SettledSeq::new(broker.clone()),
+            refresh_tokens: RefreshTokens::new(redis.clone(), config.tokens.refresh_token_for),
+            sign_in_delay: SignInDelay::new(redis.clone(), has_limits),
+            limiter: Limiter::new(redis.clone(), has_limits),
+            signing_key: match &config.tokens.jwt_private_key {
+                Some(key) => SigningKey::parse(key)?,
+                None => SigningKey::generate()?,
+            },
+            tokens: TokenRules::new(&config.tokens),
+            sessions: SessionCache::default(),
+            passwords: Passwords::new(),
+            rates: Rates {
+                auth: Rate::per(config.rates.auth_requests_per_minute, Duration::from_mins(1)),
+                user: Rate::per(config.rates.user_requests_per_second, Duration::from_secs(1))
+                    .with_burst(config.rates.user_requests_burst),
+            },
+            trusted_proxies: config.trusted_proxies.clone(),
+            pg,
+            redis,
+            broker,
+            store,
+            clock,
+        })))
+    }
+}

@@ -1,0 +1,49 @@
+//! Profiles: who may see what of whom.
+
+use schema::{id::UserId, problem::Code, text::DisplayName};
+use serde_json::Value;
+
+use super::{User, model::Profile, repository};
+use crate::{
+    error::ApiError,
+    http::{Form, Identity, text},
+    state::AppState,
+};
+
+/// The longest status, in characters.
+const STATUS_CHARS_MAX: usize = 200;
+
+/// The caller.
+pub(super) async fn me(state: &AppState, caller: Identity) -> Result<User, ApiError> {
+    repository::find(&state.pg, caller.user_id).await?.ok_or_else(ApiError::invalid_token)
+}
+
+/// Changes the caller's name or status.
+pub(super) async fn change(state: &AppState, caller: Identity, mut form: Form) -> Result<User, ApiError> {
+    let display_name = form.optional("display_name", text(DisplayName::parse));
+    let status = form.change("status_text", status);
+    form.finish()?;
+    let name = display_name.as_ref().map(DisplayName::as_str);
+    let now = state.clock.now();
+    let status_text = status.as_ref().and_then(Option::as_deref);
+    repository::change(&state.pg, caller.user_id, name, status.is_some(), status_text, now)
+        .await?
+        .ok_or_else(ApiError::invalid_token)
+}
+
+/// Another person.
+pub(super) async fn profile(state: &AppState, id: UserId) -> Result<Profile, ApiError> {
+    let found = repository::find(&state.pg, id).await?;
+    found.map(Profile::from).ok_or_else(|| ApiError::refused(Code::NotFound, "nobody has this id"))
+}
+
+fn status(value: &Value) -> Result<String, &'static str> {
+    let text = value.as_str().ok_or("not_a_string")?.trim();
+    if text.chars().any(char::is_control) {
+        Err("control_characters")
+    } else if text.chars().count() > STATUS_CHARS_MAX {
+        Err("too_long")
+    } else {
+        Ok(text.to_owned())
+    }
+}
