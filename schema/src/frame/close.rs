@@ -2,11 +2,11 @@
 //! back, 4500-4999 do not.
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident = $code:literal, $reason:literal;)*) => {
+    ($($(#[doc = $meaning:literal])+ $name:ident = $code:literal, $reason:literal;)*) => {
         /// Why the server closes a socket.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum CloseReason {
-            $($(#[$doc])* $name,)*
+            $($(#[doc = $meaning])+ $name,)*
         }
 
         impl CloseReason {
@@ -16,6 +16,11 @@ macro_rules! reasons {
             /// The close frame's code.
             pub const fn code(self) -> u16 {
                 match self { $(Self::$name => $code,)* }
+            }
+
+            /// What it means, for the documentation.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($meaning),+).trim(),)* }
             }
 
             /// The close frame's reason.
