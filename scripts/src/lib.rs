@@ -4,6 +4,7 @@
 
 mod command;
 mod console;
+mod demo;
 mod interrupt;
 pub mod phone;
 mod source;

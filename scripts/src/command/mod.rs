@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::console;
+use crate::{console, demo};
 
 mod build;
 mod check;
@@ -38,6 +38,8 @@ enum Command {
     Status,
     /// Show what one process logged
     Logs(logs::Arguments),
+    /// Watch two people talk for ten seconds over what `up` started
+    Demo,
     /// Start or end the servers that tests share
     #[command(subcommand)]
     Servers(servers::Command),
@@ -67,6 +69,7 @@ fn carry_out(command: Command) -> Result<ExitCode> {
         Command::Restart(arguments) => restart::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Status => status::run(),
         Command::Logs(arguments) => logs::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Demo => demo::run(),
         Command::Servers(command) => servers::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Test(arguments) => test::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
