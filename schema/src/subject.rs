@@ -1,8 +1,16 @@
 //! Every NATS subject is printed and parsed here, and nowhere else.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use crate::id::{RoomId, UserId};
+
+/// Reads an id as subjects are printed: a second spelling would be a second subject for the same room.
+fn id_token<T: FromStr>(token: &str) -> Option<T> {
+    if token.contains(|c: char| c.is_ascii_uppercase()) {
+        return None;
+    }
+    token.parse().ok()
+}
 
 macro_rules! room_subjects {
     ($($(#[$doc:meta])* $name:ident, $prefix:literal;)*) => {$(
@@ -16,7 +24,7 @@ macro_rules! room_subjects {
 
             /// The inverse of [`fmt::Display`]; `None` for any other subject.
             pub fn parse(subject: &str) -> Option<Self> {
-                subject.strip_prefix($prefix)?.parse().ok().map(Self)
+                id_token(subject.strip_prefix($prefix)?).map(Self)
             }
         }
 
@@ -68,7 +76,7 @@ macro_rules! mark_subjects {
             /// The inverse of [`fmt::Display`]; `None` for any other subject.
             pub fn parse(subject: &str) -> Option<Self> {
                 let (room, user) = subject.strip_prefix($prefix)?.split_once('.')?;
-                Some(Self(room.parse().ok()?, user.parse().ok()?))
+                Some(Self(id_token(room)?, id_token(user)?))
             }
         }
 
@@ -113,7 +121,7 @@ impl GatewayId {
     }
 }
 
-impl std::str::FromStr for GatewayId {
+impl FromStr for GatewayId {
     type Err = NotAGatewayId;
 
     fn from_str(text: &str) -> Result<Self, NotAGatewayId> {

@@ -145,9 +145,21 @@ struct Fields<'a> {
     attachments: Option<IgnoredAny>,
 }
 
+/// What a refused frame is answered with. Other fields are skipped without being built, however deep.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Names {
+    temp_id: serde_json::Value,
+    room_id: serde_json::Value,
+}
+
 impl ClientFrame {
     /// Reads one text frame.
     pub fn parse(text: &str) -> Result<Self, BadFrame> {
+        if !text.trim_ascii_start().starts_with('{') {
+            // The parser would take an array, too, with a frame's fields in the order of this file.
+            return Err(BadFrame::nameless("not a JSON object".into()));
+        }
         let fields: Fields<'_> = match serde_json::from_str(text) {
             Ok(fields) => fields,
             Err(error) => return Err(BadFrame::unreadable(text, &error)),
@@ -162,16 +174,19 @@ impl ClientFrame {
 }
 
 impl BadFrame {
+    fn nameless(detail: String) -> Self {
+        Self { code: Code::InvalidFrame, detail, temp_id: None, room_id: None }
+    }
+
     /// The frame is not of the form at all; its `temp_id` may still be readable.
     fn unreadable(text: &str, error: &serde_json::Error) -> Self {
-        let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-        let read = |name: &str| value.get(name).and_then(serde_json::Value::as_str);
+        // The category and place, never the text itself: it may hold a token.
+        let refused = Self::nameless(format!("{:?} error at column {}", error.classify(), error.column()));
+        let names: Names = serde_json::from_str(text).unwrap_or_default();
         Self {
-            code: Code::InvalidFrame,
-            // The category and place, never the text itself: it may hold a token.
-            detail: format!("{:?} error at column {}", error.classify(), error.column()),
-            temp_id: read("temp_id").and_then(|text| TempId::parse(text).ok()).map(String::from),
-            room_id: read("room_id").and_then(|text| text.parse().ok()),
+            temp_id: names.temp_id.as_str().and_then(|text| TempId::parse(text).ok()).map(String::from),
+            room_id: names.room_id.as_str().and_then(|text| text.parse().ok()),
+            ..refused
         }
     }
 }
