@@ -1,9 +1,12 @@
 //! Settings come from the environment, are checked before a port is bound, and name the variable that
 //! is wrong.
 
-use std::{fmt, process::ExitCode, time::Duration};
+use std::{ffi::OsString, process::ExitCode, time::Duration};
 
-use clap::{Parser, error::ErrorKind};
+use clap::{
+    Parser,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 /// Where the process runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -88,24 +91,58 @@ pub const EXIT_BAD_SETTINGS: u8 = 64;
 
 /// Reads the command line and the environment; on a mistake says which variable, on standard error.
 pub fn parse<C: Parser>(check: impl FnOnce(&C) -> Result<(), BadSetting>) -> Result<C, ExitCode> {
-    let config = match C::try_parse() {
-        Ok(config) => config,
-        Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            return Err(help.print().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS));
+    read(std::env::args_os(), check).map_err(Refusal::tell)
+}
+
+/// Why there are no settings to go on with.
+#[derive(Debug)]
+enum Refusal {
+    /// They were not asked for: the answer is the help or the version.
+    Help(clap::Error),
+    /// They are wrong: the answer is which, and why.
+    Bad(String),
+}
+
+impl Refusal {
+    fn tell(self) -> ExitCode {
+        use std::io::Write as _;
+        match self {
+            Self::Help(help) => help.print().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
+            Self::Bad(reason) => {
+                // Logging is not set up yet, and nothing can be done if standard error is closed.
+                drop(writeln!(std::io::stderr(), "bad settings: {reason}"));
+                ExitCode::from(EXIT_BAD_SETTINGS)
+            }
         }
-        Err(error) => return Err(refuse(&error)),
-    };
-    match check(&config) {
-        Ok(()) => Ok(config),
-        Err(error) => Err(refuse(&error)),
     }
 }
 
-fn refuse(error: &dyn fmt::Display) -> ExitCode {
-    use std::io::Write as _;
-    // Logging is not set up yet, and nothing can be done if standard error is closed.
-    drop(writeln!(std::io::stderr(), "bad settings: {error}"));
-    ExitCode::from(EXIT_BAD_SETTINGS)
+fn read<C: Parser>(
+    arguments: impl IntoIterator<Item = OsString>,
+    check: impl FnOnce(&C) -> Result<(), BadSetting>,
+) -> Result<C, Refusal> {
+    let config = C::try_parse_from(arguments).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refusal::Help(error),
+        _ => Refusal::Bad(name_variables(C::command(), &error)),
+    })?;
+    check(&config).map_err(|error| Refusal::Bad(error.to_string()))?;
+    Ok(config)
+}
+
+/// The parser speaks of `--environment`; who set a variable is told its name.
+fn name_variables(mut command: clap::Command, error: &clap::Error) -> String {
+    command.build();
+    let named: Vec<&str> = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => vec![argument],
+        Some(ContextValue::Strings(arguments)) => arguments.iter().map(String::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let variables: Vec<_> = command
+        .get_arguments()
+        .filter(|argument| named.contains(&argument.to_string().as_str()))
+        .filter_map(|argument| Some(argument.get_env()?.to_string_lossy().into_owned()))
+        .collect();
+    if variables.is_empty() { error.to_string() } else { format!("{}: {error}", variables.join(", ")) }
 }
 
 /// Reads a number of seconds, fractions allowed: `54`, `0.25`.
@@ -117,6 +154,53 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A process's settings, as small as they come.
+    #[derive(Debug, Parser)]
+    struct Small {
+        #[command(flatten)]
+        common: CommonSettings,
+        #[command(flatten)]
+        log: crate::telemetry::LogSettings,
+        /// Cannot be done without.
+        #[arg(long = "where-to", env = "SMALL_TEST_ADDRESS", hide_env_values = true)]
+        address: String,
+    }
+
+    fn read_small(arguments: &[&str]) -> Result<Small, Refusal> {
+        let arguments = ["small"].iter().chain(arguments).map(OsString::from);
+        read(arguments, |small: &Small| small.common.check())
+    }
+
+    fn refused(arguments: &[&str]) -> (String, ExitCode) {
+        let refusal = read_small(arguments).expect_err("these settings are wrong");
+        let Refusal::Bad(reason) = &refusal else { panic!("{refusal:?} is no refusal") };
+        (reason.clone(), refusal.tell())
+    }
+
+    #[test]
+    fn wrong_settings_name_the_variable_and_end_with_64() {
+        let check = |arguments: &[&str], variable: &str| {
+            let (reason, code) = refused(arguments);
+            assert!(reason.starts_with(variable), "{arguments:?} says {reason:?}, not {variable}");
+            assert_eq!(code, ExitCode::from(64), "{arguments:?}");
+        };
+        // As the parser sees it ...
+        check(&["--where-to", "x", "--environment", "staging"], "TIMINGLE_ENV");
+        check(&["--where-to", "x", "--clock-offset-ms", "soon"], "TIMINGLE_CLOCK_OFFSET_MS");
+        check(&["--where-to", "x", "--log", "info,,=loud"], "TIMINGLE_LOG");
+        check(&[], "SMALL_TEST_ADDRESS");
+        // ... and as our own check does.
+        check(&["--where-to", "x", "--limits", "off"], "TIMINGLE_LIMITS");
+        check(&["--where-to", "x", "--clock-offset-ms", "-5"], "TIMINGLE_CLOCK_OFFSET_MS");
+    }
+
+    #[test]
+    fn right_settings_and_a_question_for_help_are_no_mistake() {
+        let small = read_small(&["--where-to", "x", "--log", "info,gateway=debug"]).expect("right settings");
+        assert_eq!((small.address.as_str(), small.log.log.as_str()), ("x", "info,gateway=debug"));
+        assert!(matches!(read_small(&["--help"]), Err(Refusal::Help(_))));
+    }
 
     #[test]
     fn seconds_may_have_fractions_and_no_sign() {

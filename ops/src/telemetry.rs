@@ -7,8 +7,13 @@ use tracing_subscriber::EnvFilter;
 #[derive(Clone, Debug, clap::Args)]
 pub struct LogSettings {
     /// What is logged, as a `tracing` filter: `info`, `info,gateway=debug` …
-    #[arg(long, env = "TIMINGLE_LOG", default_value = "info")]
+    #[arg(long, env = "TIMINGLE_LOG", default_value = "info", value_parser = filter)]
     pub log: String,
+}
+
+/// Checks a filter before anything is logged by it.
+fn filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_filter| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Renders the process's metrics; the operators' port shows them.
