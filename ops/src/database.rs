@@ -17,7 +17,7 @@ pub struct DatabaseSettings {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: SecretString,
     /// PostgreSQL without a pooler between, for LISTEN; without it the outbox is polled when
-    /// DATABASE_URL leads to one.
+    /// `DATABASE_URL` leads to one.
     #[arg(long, env = "DATABASE_DIRECT_URL", hide_env_values = true)]
     pub database_direct_url: Option<SecretString>,
     /// Named statements kept per connection; 0 turns them off, for `PgBouncer` in transaction mode.

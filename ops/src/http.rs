@@ -134,6 +134,7 @@ where
             continue;
         };
         let connection = graceful.watch(connection(stream, peer, service.clone(), limits));
+        #[expect(clippy::disallowed_methods, reason = "the graceful shutdown below waits for it, and not for ever")]
         drop(tokio::task::spawn(async move {
             let _place = place;
             if let Err(error) = connection.await {

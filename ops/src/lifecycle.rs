@@ -72,7 +72,7 @@ impl Lifecycle {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let stopping = self.stopping.clone();
-        // Not tracked: it must outlive the drain to see the second signal.
+        #[expect(clippy::disallowed_methods, reason = "it must outlive the drain to see the second signal")]
         drop(tokio::task::spawn(async move {
             for is_second in [false, true] {
                 tokio::select! {

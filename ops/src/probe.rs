@@ -1,20 +1,12 @@
 //! The operators' port: `/livez` touches nothing, `/readyz` asks the dependencies (at most once a
 //! second), `/metrics` is for Prometheus.
 
-use std::{
-    convert::Infallible,
-    fmt::Write as _,
-    future::Future,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, fmt::Write as _, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response, StatusCode, body::Incoming, service::service_fn};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
     http::{self, HttpLimits},

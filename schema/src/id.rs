@@ -24,7 +24,7 @@ macro_rules! ids {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new one, ordered by time of making (UUIDv7).
+            /// A new one, ordered by time of making (`UUIDv7`).
             pub fn random() -> Self {
                 Self(Uuid::now_v7())
             }
@@ -102,7 +102,7 @@ impl MessageId {
     /// The id of what `sender` names `temp_id` in `room`: whoever computes it, whenever, on any
     /// gateway, gets the same one, so a retry is the same message for ever.
     ///
-    /// UUIDv8 out of the first 16 bytes of SHA-256 over a versioned prefix, the frame's type, a
+    /// `UUIDv8` out of the first 16 bytes of SHA-256 over a versioned prefix, the frame's type, a
     /// zero byte, the visible sender, the room and the `temp_id`.
     pub fn of(kind: Kind, sender: UserId, room: RoomId, temp_id: &TempId) -> Self {
         let mut hash = Sha256::new();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $retry:literal, $title:literal;)*) => {
         /// What went wrong, in a form a program can act on.
+        #[expect(clippy::doc_markdown, reason = "titles are answered as they stand, to people and not to rustdoc")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Code {
             $(#[doc = $title] $(#[$doc])* #[serde(rename = $code)] $name,)*

@@ -23,7 +23,7 @@ pub const CHAT_DEAD: &str = "CHAT_DEAD";
 pub const WORKER: &str = "chat-worker";
 
 /// Inside this window a second message with the same `Nats-Msg-Id` is not stored.
-pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+pub const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 /// How far above the high-water mark a new stream begins: no number is ever given twice.
 pub const SEQ_GAP: u64 = 1_000_000;
 /// How long the worker may take before a message is delivered again; it says `Progress` before.
@@ -44,7 +44,7 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { chat_age_max: Duration::from_secs(72 * 3600), chat_bytes_max: 8 << 30, replicas: 1 }
+        Self { chat_age_max: Duration::from_hours(72), chat_bytes_max: 8 << 30, replicas: 1 }
     }
 }
 
@@ -98,7 +98,7 @@ pub fn chat_marks(sizes: Sizes) -> Config {
 /// What happened to events, rooms and sessions, for a week.
 pub fn events(sizes: Sizes) -> Config {
     Config {
-        max_age: Duration::from_secs(7 * 24 * 3600),
+        max_age: Duration::from_hours(7 * 24),
         discard: DiscardPolicy::Old,
         max_message_size: 128 * 1024,
         ..base(EVENTS, &["event.*", "room.*", "user.*"], sizes)
@@ -107,11 +107,7 @@ pub fn events(sizes: Sizes) -> Config {
 
 /// What could not be stored, until an operator has looked.
 pub fn chat_dead(sizes: Sizes) -> Config {
-    Config {
-        discard: DiscardPolicy::Old,
-        max_message_size: 160 * 1024,
-        ..base(CHAT_DEAD, &[DeadSubject::ALL], sizes)
-    }
+    Config { discard: DiscardPolicy::Old, max_message_size: 160 * 1024, ..base(CHAT_DEAD, &[DeadSubject::ALL], sizes) }
 }
 
 /// The worker's durable consumer: any number of workers share it, and it never gives a message up.

@@ -33,7 +33,7 @@ pub const EMOJI_BYTES_MAX: usize = 64;
 /// How often the server pings.
 pub const PING_EVERY: Duration = Duration::from_secs(54);
 /// How long a socket may be silent.
-pub const SILENCE_MAX: Duration = Duration::from_secs(60);
+pub const SILENCE_MAX: Duration = Duration::from_mins(1);
 /// How long a write may make no progress.
 pub const WRITE_STALL_MAX: Duration = Duration::from_secs(10);
 /// How long a socket may wait with its first frame `auth`.
