@@ -63,12 +63,19 @@ impl Api {
     pub fn run(self, lifecycle: &Lifecycle, metrics: Metrics) {
         tracing::info!(address = ?self.address().ok(), ops_address = ?self.ops_address().ok(), "serving");
         let readiness = health::readiness(&self.state, lifecycle.clone());
-        // Not tracked by the lifecycle: operators watch the drain through this port.
-        drop(tokio::task::spawn(probe::serve(self.ops_listener, readiness, metrics)));
+        spawn_apart(probe::serve(self.ops_listener, readiness, metrics));
         lifecycle.spawn_vital("outbox relay", self.relay.run(lifecycle.stopping().clone()));
         let service = Traced(TowerToHyperService::new(warp::service(route::routes(&self.state))));
         lifecycle.spawn_vital("listener", http::serve(self.listener, service, self.limits, lifecycle.clone()));
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "operators watch the drain through this port: it must outlive the lifecycle"
+)]
+fn spawn_apart(task: impl Future<Output = ()> + Send + 'static) {
+    drop(tokio::task::spawn(task));
 }
 
 async fn bind(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {

@@ -1,6 +1,9 @@
 //! From an access token to a caller: the signature first, then whether its session still lives.
 
-use schema::problem::Code;
+use schema::{
+    id::{SessionId, UserId},
+    problem::Code,
+};
 
 use super::{repository, session::Standing};
 use crate::{error::ApiError, http::Identity, state::AppState};
@@ -11,21 +14,21 @@ pub(crate) async fn identify(state: &AppState, token: &str) -> Result<Identity, 
         .signing_key
         .verify(&state.tokens, state.clock, token)
         .map_err(|_why_is_not_said| ApiError::invalid_token())?;
-    let standing = match state.sessions.get(claims.sid) {
-        Some(standing) => standing,
-        None => {
-            let ticket = state.sessions.begin();
-            let found = repository::find_standing(&state.pg, claims.sid, claims.sub).await?;
-            let standing = found.unwrap_or(Standing::Unknown);
-            state.sessions.put(ticket, claims.sid, standing);
-            standing
-        }
-    };
-    match standing {
+    match standing(state, claims.sid, claims.sub).await? {
         Standing::Alive { is_admin } => {
             Ok(Identity { user_id: claims.sub, sid: claims.sid, is_admin, expires_at: claims.exp })
         }
         Standing::Revoked => Err(ApiError::refused(Code::SessionRevoked, "the session was signed out")),
         Standing::Unknown => Err(ApiError::invalid_token()),
     }
+}
+
+async fn standing(state: &AppState, sid: SessionId, user: UserId) -> Result<Standing, ApiError> {
+    if let Some(standing) = state.sessions.get(sid) {
+        return Ok(standing);
+    }
+    let look_up = state.sessions.begin();
+    let standing = repository::find_standing(&state.pg, sid, user).await?.unwrap_or(Standing::Unknown);
+    state.sessions.put(look_up, sid, standing);
+    Ok(standing)
 }

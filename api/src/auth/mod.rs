@@ -55,5 +55,9 @@ pub(crate) fn routes(state: &AppState) -> BoxedFilter<(Response,)> {
 
 /// `/.well-known/jwks.json`.
 pub(crate) fn key_routes(state: &AppState) -> BoxedFilter<(Response,)> {
-    warp::path!(".well-known" / "jwks.json").and(warp::get()).and(with(state)).map(|state| handler::keys(&state)).boxed()
+    warp::path!(".well-known" / "jwks.json")
+        .and(warp::get())
+        .and(with(state))
+        .map(|state| handler::keys(&state))
+        .boxed()
 }

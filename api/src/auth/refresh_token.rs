@@ -153,7 +153,11 @@ impl RefreshTokens {
     }
 
     /// Uses `presented` up for `successor`.
-    pub(super) async fn rotate(&self, presented: &RefreshToken, successor: &RefreshToken) -> Result<Rotation, ApiError> {
+    pub(super) async fn rotate(
+        &self,
+        presented: &RefreshToken,
+        successor: &RefreshToken,
+    ) -> Result<Rotation, ApiError> {
         let (hash, next, sealed) = (presented.hash(), successor.hash(), presented.seal(successor)?);
         let (grace, valid_for) = (millis(GRACE).to_string(), millis(self.valid_for).to_string());
         let family = self.family_key(presented.sid);

@@ -98,15 +98,13 @@ pub(super) async fn insert_session(
     now: Timestamp,
     expires_at: Timestamp,
 ) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT INTO sessions (id, user_id, created_at, last_used_at, expires_at) VALUES ($1, $2, $3, $3, $4)",
-    )
-    .bind(sid)
-    .bind(user)
-    .bind(now.as_datetime())
-    .bind(expires_at.as_datetime())
-    .execute(tx)
-    .await?;
+    sqlx::query("INSERT INTO sessions (id, user_id, created_at, last_used_at, expires_at) VALUES ($1, $2, $3, $3, $4)")
+        .bind(sid)
+        .bind(user)
+        .bind(now.as_datetime())
+        .bind(expires_at.as_datetime())
+        .execute(tx)
+        .await?;
     Ok(())
 }
 

@@ -118,11 +118,7 @@ pub(super) async fn refresh(state: &AppState, presented: &str) -> Result<SignedI
 }
 
 /// Signs out the session of the access token, or else of the refresh token.
-pub(super) async fn logout(
-    state: &AppState,
-    access: Option<&str>,
-    refresh: Option<&str>,
-) -> Result<usize, ApiError> {
+pub(super) async fn logout(state: &AppState, access: Option<&str>, refresh: Option<&str>) -> Result<usize, ApiError> {
     let from_access = match access {
         Some(token) => super::identify(state, token).await.map(|caller| (caller.sid, caller.user_id)),
         None => Err(ApiError::invalid_token()),
@@ -145,12 +141,7 @@ pub(super) async fn logout_all(state: &AppState, token: &str) -> Result<usize, A
 }
 
 /// Ends sessions: first in the database, with the word of it to every gateway, then wherever they are remembered.
-async fn revoke(
-    state: &AppState,
-    user: UserId,
-    sid: Option<SessionId>,
-    why: RevokedFor,
-) -> Result<usize, ApiError> {
+async fn revoke(state: &AppState, user: UserId, sid: Option<SessionId>, why: RevokedFor) -> Result<usize, ApiError> {
     let now = state.clock.now();
     let mut tx = state.pg.begin().await?;
     let ended = repository::revoke(&mut tx, user, sid, why, now).await?;

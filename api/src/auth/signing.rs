@@ -70,8 +70,9 @@ impl SigningKey {
             text.to_owned()
         } else {
             // The path is not repeated: it may be a key that lost its first line.
-            fs::read_to_string(text)
-                .map_err(|error| BadSetting::new(VARIABLE, format!("is neither PEM text nor a file: {}", error.kind())))?
+            fs::read_to_string(text).map_err(|error| {
+                BadSetting::new(VARIABLE, format!("is neither PEM text nor a file: {}", error.kind()))
+            })?
         };
         Self::from_pem(&pem).map_err(|_may_quote_the_key| BadSetting::new(VARIABLE, "is not an RSA key in PEM"))
     }
@@ -101,7 +102,13 @@ impl SigningKey {
     }
 
     /// Signs an access token.
-    pub(super) fn sign(&self, rules: &TokenRules, clock: Clock, user: UserId, sid: SessionId) -> anyhow::Result<String> {
+    pub(super) fn sign(
+        &self,
+        rules: &TokenRules,
+        clock: Clock,
+        user: UserId,
+        sid: SessionId,
+    ) -> anyhow::Result<String> {
         let iat = clock.unix_seconds();
         let exp = iat + i64::try_from(rules.access_for.as_secs())?;
         let claims = Claims { iss: rules.issuer.clone(), aud: rules.audience.clone(), sub: user, sid, iat, exp };
@@ -128,8 +135,7 @@ impl SigningKey {
         checks.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // By our clock, below: the library asks the system's.
         checks.validate_exp = false;
-        let claims: Claims =
-            jsonwebtoken::decode(token, &self.public, &checks).map_err(|_refused| NotAToken)?.claims;
+        let claims: Claims = jsonwebtoken::decode(token, &self.public, &checks).map_err(|_refused| NotAToken)?.claims;
         if claims.exp <= clock.unix_seconds() { Err(NotAToken) } else { Ok(claims) }
     }
 }

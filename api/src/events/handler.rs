@@ -31,13 +31,7 @@ pub(super) async fn show(id: EventInPath, caller: Caller, state: AppState) -> An
     Ok(tagged(ok(&event), &event))
 }
 
-pub(super) async fn change(
-    id: EventInPath,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-    state: AppState,
-) -> Answer {
+pub(super) async fn change(id: EventInPath, caller: Caller, headers: HeaderMap, body: Body, state: AppState) -> Answer {
     let event = service::change(&state, caller?, id.of_mine()?, if_match(&headers), body.form()).await?;
     Ok(tagged(ok(&event), &event))
 }

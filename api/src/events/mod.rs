@@ -53,23 +53,16 @@ fn one(state: &AppState) -> BoxedFilter<(Response,)> {
         .and(with(state))
         .then(handler::change)
         .map(answer);
-    let delete = path()
-        .and(warp::delete())
-        .and(caller(state))
-        .and(headers())
-        .and(with(state))
-        .then(handler::delete)
-        .map(answer);
+    let delete =
+        path().and(warp::delete()).and(caller(state)).and(headers()).and(with(state)).then(handler::delete).map(answer);
     show.or(change).unify().or(delete).unify().boxed()
 }
 
 fn actions(state: &AppState) -> BoxedFilter<(Response,)> {
     let posted = || warp::post().and(caller(state)).and(with(state));
-    let confirm =
-        warp::path!("events" / EventInPath / "confirm").and(posted()).then(handler::confirm).map(answer);
+    let confirm = warp::path!("events" / EventInPath / "confirm").and(posted()).then(handler::confirm).map(answer);
     let cancel = warp::path!("events" / EventInPath / "cancel").and(posted()).then(handler::cancel).map(answer);
-    let complete =
-        warp::path!("events" / EventInPath / "complete").and(posted()).then(handler::complete).map(answer);
+    let complete = warp::path!("events" / EventInPath / "complete").and(posted()).then(handler::complete).map(answer);
     let history = warp::path!("events" / EventInPath / "history")
         .and(warp::get())
         .and(caller(state))

@@ -60,8 +60,7 @@ fn mask(prefix_bits: u32) -> u128 {
 /// Who calls: going back from the peer, the first address that is no trusted proxy.
 pub(super) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[TrustedProxy]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|proxy| proxy.holds(address));
-    let lines: Vec<&str> =
-        headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
+    let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
     let mut client = peer;
     for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
         if !is_trusted(client) {

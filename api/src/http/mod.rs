@@ -29,7 +29,9 @@ use warp::{
 use crate::state::AppState;
 
 /// Gives each request the state.
-pub(crate) fn with(state: &AppState) -> impl Filter<Extract = (AppState,), Error = std::convert::Infallible> + Clone + use<> {
+pub(crate) fn with(
+    state: &AppState,
+) -> impl Filter<Extract = (AppState,), Error = std::convert::Infallible> + Clone + use<> {
     let state = state.clone();
     warp::any().map(move || state.clone())
 }

@@ -6,7 +6,10 @@ use schema::problem::Code;
 use warp::{
     Rejection, Reply,
     body::BodyDeserializeError,
-    reject::{InvalidHeader, InvalidQuery, LengthRequired, MethodNotAllowed, MissingHeader, PayloadTooLarge, UnsupportedMediaType},
+    reject::{
+        InvalidHeader, InvalidQuery, LengthRequired, MethodNotAllowed, MissingHeader, PayloadTooLarge,
+        UnsupportedMediaType,
+    },
     reply::Response,
 };
 

@@ -36,7 +36,7 @@ pub(crate) fn id() -> String {
 /// Notes what is left of the caller's rate, for the answer's headers.
 pub(crate) fn note_quota(quota: Quota) {
     // Outside of a request nobody reads it.
-    drop(CONTEXT.try_with(|context| context.quota.set(Some(quota))));
+    CONTEXT.try_with(|context| context.quota.set(Some(quota))).ok();
 }
 
 /// Names each request, measures it and finishes its answer.

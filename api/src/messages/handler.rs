@@ -20,12 +20,7 @@ pub(super) async fn say(room: RoomInPath, caller: Caller, body: Body, state: App
     Ok(created(&service::say(&state, caller?, room.of_mine()?, body.form()).await?))
 }
 
-pub(super) async fn show(
-    room: RoomInPath,
-    message: MessageInPath,
-    caller: Caller,
-    state: AppState,
-) -> Answer {
+pub(super) async fn show(room: RoomInPath, message: MessageInPath, caller: Caller, state: AppState) -> Answer {
     Ok(ok(&service::show(&state, caller?, room.of_mine()?, message.or_not_found()).await?))
 }
 

@@ -7,12 +7,7 @@ use async_nats::jetstream::{
     stream::{DirectGetErrorKind, Stream},
 };
 use ops::broker::Broker;
-use schema::{
-    clock::Timestamp,
-    envelope::Body,
-    stream::CHAT_MESSAGES,
-    subject::ChatSubject,
-};
+use schema::{clock::Timestamp, envelope::Body, stream::CHAT_MESSAGES, subject::ChatSubject};
 use time::OffsetDateTime;
 
 use crate::error::ApiError;
@@ -41,10 +36,12 @@ pub(super) async fn acknowledged(broker: &Broker, seq: u64) -> Result<Logged, Ap
 
 /// When the first message above `floor` was stored; `None` when there is none.
 pub(super) async fn first_above(broker: &Broker, floor: u64) -> Result<Option<Timestamp>, ApiError> {
-    let found = ask(broker, |stream| async move {
-        stream.direct_get_next_for_subject(ChatSubject::ALL, Some(floor + 1)).await
-    })
-    .await?;
+    let found =
+        ask(
+            broker,
+            |stream| async move { stream.direct_get_next_for_subject(ChatSubject::ALL, Some(floor + 1)).await },
+        )
+        .await?;
     found.map(|message| logged_at(&message)).transpose()
 }
 

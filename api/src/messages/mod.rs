@@ -20,20 +20,10 @@ use crate::{
 /// `/rooms/{id}/messages`, `/users/me/messages` and `/messages/status`.
 pub(crate) fn routes(state: &AppState) -> BoxedFilter<(Response,)> {
     let in_room = || warp::path!("rooms" / RoomInPath / "messages");
-    let history = in_room()
-        .and(warp::get())
-        .and(caller(state))
-        .and(query())
-        .and(with(state))
-        .then(handler::history)
-        .map(answer);
-    let say = in_room()
-        .and(warp::post())
-        .and(caller(state))
-        .and(body())
-        .and(with(state))
-        .then(handler::say)
-        .map(answer);
+    let history =
+        in_room().and(warp::get()).and(caller(state)).and(query()).and(with(state)).then(handler::history).map(answer);
+    let say =
+        in_room().and(warp::post()).and(caller(state)).and(body()).and(with(state)).then(handler::say).map(answer);
     let show = warp::path!("rooms" / RoomInPath / "messages" / MessageInPath)
         .and(warp::get())
         .and(caller(state))

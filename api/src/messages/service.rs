@@ -138,7 +138,8 @@ fn reused() -> ApiError {
 
 /// Which part of the history a query names; at most one of the four.
 async fn window(state: &AppState, room: RoomId, query: &Query) -> Result<Window, ApiError> {
-    let seqs = [("before", Window::Before as fn(u64) -> Window), ("after", Window::After), ("around", Window::Around)];
+    let seqs: [(&str, fn(u64) -> Window); 3] =
+        [("before", Window::Before), ("after", Window::After), ("around", Window::Around)];
     let mut named = Vec::new();
     for (name, of) in seqs {
         named.extend(query.get(name)?.map(|seq| (name, of(seq))));

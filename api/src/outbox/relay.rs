@@ -1,6 +1,9 @@
 //! Brings committed changes to the broker, in order, for as long as it takes.
 
-use std::{collections::HashMap, time::{Duration, Instant}};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use async_nats::{HeaderMap, jetstream};
 use futures_util::future::join_all;
@@ -125,7 +128,7 @@ impl Relay {
             tracing::warn!(change.id = %id, %error, "outbox: not published");
             metrics::counter!("outbox_failures_total").increment(1);
             repository::set_error(&mut tx, id, &error.to_string()).await?;
-            self.deferred.lock().insert(lane, Instant::now() + self.deferral(&error));
+            self.deferred.lock().insert(lane, Instant::now() + deferral(&error));
             if is_away(&error) {
                 taken = Taken::Away;
             }
@@ -157,11 +160,6 @@ impl Relay {
         let now = Instant::now();
         deferred.retain(|_, until| *until > now);
         deferred.keys().copied().collect()
-    }
-
-    /// A row that was refused waits longer than one that nobody answered for.
-    fn deferral(&self, error: &jetstream::context::PublishError) -> Duration {
-        if is_away(error) { POLL_EVERY / 2 } else { DEFERRED_FOR }
     }
 
     fn measure(&self, rows: &[Row], published: usize) {
@@ -205,6 +203,11 @@ impl Relay {
             sleep(POLL_EVERY * 5).await;
         }
     }
+}
+
+/// A row that was refused waits longer than one that nobody answered for.
+fn deferral(error: &jetstream::context::PublishError) -> Duration {
+    if is_away(error) { POLL_EVERY / 2 } else { DEFERRED_FOR }
 }
 
 /// Whether it says nothing against the row.

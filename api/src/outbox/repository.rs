@@ -53,12 +53,10 @@ pub(super) async fn append(tx: &mut PgConnection, lane: Uuid, row: NewRow) -> sq
 
 /// Locks a lane that has something to publish, but for those that are `deferred` or locked by another.
 pub(super) async fn lock_lane(tx: &mut PgConnection, deferred: &[Uuid]) -> sqlx::Result<Option<Uuid>> {
-    sqlx::query_scalar(
-        "SELECT id FROM outbox_lane WHERE pending AND id <> ALL($1) LIMIT 1 FOR UPDATE SKIP LOCKED",
-    )
-    .bind(deferred)
-    .fetch_optional(tx)
-    .await
+    sqlx::query_scalar("SELECT id FROM outbox_lane WHERE pending AND id <> ALL($1) LIMIT 1 FOR UPDATE SKIP LOCKED")
+        .bind(deferred)
+        .fetch_optional(tx)
+        .await
 }
 
 /// The lane's oldest unpublished rows, in order.

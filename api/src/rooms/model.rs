@@ -10,6 +10,7 @@ use sqlx::{Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 
 /// What the database knows of a room.
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Room {
     pub(super) id: RoomId,

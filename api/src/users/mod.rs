@@ -16,12 +16,8 @@ use crate::{
 
 /// `/users/*`, but for what somebody wrote: that is a matter of messages.
 pub(crate) fn routes(state: &AppState) -> BoxedFilter<(Response,)> {
-    let me = warp::path!("users" / "me")
-        .and(warp::get())
-        .and(caller(state))
-        .and(with(state))
-        .then(handler::me)
-        .map(answer);
+    let me =
+        warp::path!("users" / "me").and(warp::get()).and(caller(state)).and(with(state)).then(handler::me).map(answer);
     let change = warp::path!("users" / "me")
         .and(warp::patch())
         .and(caller(state))

@@ -30,12 +30,7 @@ pub(in crate::events) async fn leave(id: EventInPath, caller: Caller, state: App
     Ok(gone())
 }
 
-pub(in crate::events) async fn remove(
-    id: EventInPath,
-    user: UserInPath,
-    caller: Caller,
-    state: AppState,
-) -> Answer {
+pub(in crate::events) async fn remove(id: EventInPath, user: UserInPath, caller: Caller, state: AppState) -> Answer {
     service::remove(&state, caller?, id.of_mine()?, user.or_not_found()).await?;
     Ok(gone())
 }

@@ -11,8 +11,8 @@ use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Participant {
     pub(super) user_id: UserId,
-    display_name: String,
-    role: String,
+    pub(super) display_name: String,
+    pub(super) role: String,
     /// `pending`, `accepted`, `declined` or `tentative`.
     pub(super) answer: Option<String>,
     pub(super) joined_at: Timestamp,
@@ -74,12 +74,7 @@ pub(super) async fn delete(tx: &mut PgConnection, event: EventId, user: UserId) 
     Ok(deleted.rows_affected() == 1)
 }
 
-pub(super) async fn set_answer(
-    tx: &mut PgConnection,
-    event: EventId,
-    user: UserId,
-    answer: &str,
-) -> sqlx::Result<()> {
+pub(super) async fn set_answer(tx: &mut PgConnection, event: EventId, user: UserId, answer: &str) -> sqlx::Result<()> {
     sqlx::query("UPDATE room_members SET answer = $3 WHERE room_id = $1 AND user_id = $2")
         .bind(event)
         .bind(user)
@@ -89,11 +84,7 @@ pub(super) async fn set_answer(
     Ok(())
 }
 
-pub(super) async fn find(
-    tx: &mut PgConnection,
-    event: EventId,
-    user: UserId,
-) -> sqlx::Result<Option<Participant>> {
+pub(super) async fn find(tx: &mut PgConnection, event: EventId, user: UserId) -> sqlx::Result<Option<Participant>> {
     sqlx::query_as(
         "SELECT m.user_id, u.display_name, m.role, m.answer, m.joined_at
          FROM room_members m JOIN users u ON u.id = m.user_id WHERE m.room_id = $1 AND m.user_id = $2",
