@@ -18,6 +18,8 @@ pub struct Backlog {
     /// The filter of all its messages.
     subjects: &'static str,
     lost: AtomicU64,
+    /// Below this every loss was counted.
+    counted_below: AtomicU64,
 }
 
 /// A stream as it was found.
@@ -32,12 +34,12 @@ pub struct Found {
 }
 
 /// Above this the backlog is worth a warning; the gateways refuse new messages only much later.
-pub const OLDEST_WARNING: Duration = Duration::from_secs(5 * 60);
+pub const OLDEST_WARNING: Duration = Duration::from_mins(5);
 
 impl Backlog {
     /// Will look at `stream`.
     pub const fn new(stream: &'static str, subjects: &'static str) -> Self {
-        Self { stream, subjects, lost: AtomicU64::new(0) }
+        Self { stream, subjects, lost: AtomicU64::new(0), counted_below: AtomicU64::new(0) }
     }
 
     /// Looks, measures and warns.
@@ -54,6 +56,10 @@ impl Backlog {
         }
         if oldest > OLDEST_WARNING {
             tracing::warn!(stream = self.stream, pending, oldest_s = oldest.as_secs(), "the worker is far behind");
+        }
+        if lost > 0 {
+            let counted_below = self.counted_below.fetch_max(state.first_sequence, Ordering::AcqRel);
+            measure::newly_lost(self.stream, lost.min(state.first_sequence.saturating_sub(counted_below)));
         }
         measure::lost(self.stream, lost);
         measure::backlog(self.stream, pending, oldest);

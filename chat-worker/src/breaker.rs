@@ -63,14 +63,25 @@ impl Breaker {
         self.wait_for(false).await;
     }
 
+    /// Waits for [`Self::closed`], but neither longer than `at_most` nor once the process stops; says whether it is.
+    pub async fn closed_within(&self, at_most: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.closed() => true,
+            () = self.lifecycle.stopping().cancelled() => false,
+            () = tokio::time::sleep(at_most) => false,
+        }
+    }
+
     /// Answers when the store is known to be away.
     pub async fn opened(&self) {
         self.wait_for(true).await;
     }
 
     async fn wait_for(&self, wanted: bool) {
-        let waited = self.is_open.subscribe().wait_for(|is_open| *is_open == wanted).await.map(|_| ());
-        waited.expect("the breaker holds the sender");
+        let mut changes = self.is_open.subscribe();
+        let found = changes.wait_for(|is_open| *is_open == wanted).await;
+        drop(found.expect("the breaker holds the sender"));
     }
 
     /// A write went well.

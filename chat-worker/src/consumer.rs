@@ -1,7 +1,10 @@
 //! The durable pull loop of one stream: fetch, dispatch to lanes, answer. The only file that acknowledges.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -62,6 +65,7 @@ pub struct Consumer<J: Job> {
     lifecycle: Lifecycle,
     lanes: Lanes<Desk<J>>,
     places: Arc<Semaphore>,
+    is_pulling: Arc<AtomicBool>,
 }
 
 /// Why a pull ended without anything being wrong.
@@ -81,7 +85,12 @@ impl<J: Job> Consumer<J> {
         let desk = Desk { settler, client: broker.client.clone(), held: Arc::default() };
         let lanes = Lanes::new(desk, writes, lifecycle.clone());
         let places = Arc::new(Semaphore::new(usize::try_from(HELD_MAX).unwrap_or(usize::MAX)));
-        Self { broker, backlog, streams, breaker, clock, lifecycle, lanes, places }
+        Self { broker, backlog, streams, breaker, clock, lifecycle, lanes, places, is_pulling: Arc::default() }
+    }
+
+    /// Whether it has what it needs to pull, now and later.
+    pub fn is_pulling(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_pulling)
     }
 
     /// Consumes until the process stops. What is in flight then is settled by the lanes, whose tasks the
@@ -100,6 +109,7 @@ impl<J: Job> Consumer<J> {
                 let error = format!("{error:#}");
                 tracing::warn!(stream = J::STREAM, error, "the pull broke: stream and consumer are checked");
                 measure::pull_restarted(J::STREAM);
+                self.is_pulling.store(false, Ordering::Release);
                 failures += 1;
                 tokio::select! {
                     () = tokio::time::sleep(restart_delay(failures)) => {}
@@ -116,6 +126,7 @@ impl<J: Job> Consumer<J> {
         // Before the first pull: the consumer's floor then jumps over what the stream has dropped.
         self.backlog.look(&self.broker.js, self.clock).await?;
         let mut handle: Handle<pull::Config> = self.broker.js.get_consumer_from_stream(WORKER, J::STREAM).await?;
+        self.is_pulling.store(true, Ordering::Release);
         let mut received_at = Instant::now();
         loop {
             let Some(places) = self.ready_to_pull().await else { return Ok(()) };
@@ -180,20 +191,19 @@ impl<J: Job> Consumer<J> {
 
     fn dispatch(&self, message: jetstream::Message, place: Option<OwnedSemaphorePermit>) {
         let desk = self.lanes.work();
-        match (Delivery::read(J::STREAM, &message), message.message.reply) {
-            (Some(delivery), Some(reply)) => {
-                let lane = desk.settler.job.lane(&delivery);
-                let open = Open { ticket: desk.held.enter(reply), _place: place };
-                self.lanes.push(lane, Unsettled { delivery, open });
-            }
-            _ => tracing::error!(stream = J::STREAM, subject = %message.message.subject, "not out of a stream"),
-        }
+        let (Some(delivery), Some(reply)) = (Delivery::read(J::STREAM, &message), message.message.reply) else {
+            tracing::error!(stream = J::STREAM, subject = %message.message.subject, "not out of a stream");
+            return;
+        };
+        let lane = desk.settler.job.lane(&delivery);
+        let open = Open { ticket: desk.held.enter(reply), _place: place };
+        self.lanes.push(lane, Unsettled { delivery, open });
     }
 }
 
-/// 100 ms, doubled up to about 6 s.
+/// 100 ms, doubled up to about 3 s.
 fn restart_delay(failures: u32) -> Duration {
-    Duration::from_millis(100) * 2_u32.pow(failures.min(6))
+    Duration::from_millis(100) * 2_u32.pow(failures.min(5))
 }
 
 /// A message that waits to be settled.

@@ -56,7 +56,7 @@ pub(crate) fn report_dropped() {
 
 /// Whether the breaker is open.
 pub(crate) fn store_is_away(is_away: bool) {
-    gauge!("worker_store_away").set(if is_away { 1 } else { 0 });
+    gauge!("worker_store_away").set(u8::from(is_away));
 }
 
 /// By how many numbers the log is behind what it has once given.
@@ -64,9 +64,14 @@ pub(crate) fn log_behind(by: u64) {
     gauge!("worker_log_behind").set(count(by));
 }
 
-/// Messages that the log dropped before anybody had stored them.
+/// Messages that the log dropped before anybody had stored them, as of now.
 pub(crate) fn lost(stream: &'static str, messages: u64) {
     gauge!("worker_lost", "stream" => stream).set(count(messages));
+}
+
+/// The same, added up over the life of the process: the gauge falls back once the consumer is past the gap.
+pub(crate) fn newly_lost(stream: &'static str, messages: u64) {
+    counter!("worker_lost_total", "stream" => stream).increment(messages);
 }
 
 /// What the stream has that is not stored yet, and how old the oldest of it is.

@@ -13,7 +13,7 @@ use schema::stream::{CHAT_MESSAGES, SEQ_GAP};
 use crate::{backlog::Backlog, config::Config, high_water::HighWater};
 
 /// How long the command waits until the workers have stored what the stream holds.
-const STORED_WITHIN: Duration = Duration::from_secs(120);
+const STORED_WITHIN: Duration = Duration::from_mins(2);
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -44,7 +44,12 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
 pub async fn reopen(js: &jetstream::Context, mark: u64) -> anyhow::Result<()> {
     let first = mark + SEQ_GAP;
     let stream = js.get_stream(CHAT_MESSAGES).await?;
-    stream.purge().sequence(first).await.context("NATS_URL must name a user that may purge (the operator's)")?;
+    let held = stream.cached_info().state.messages;
+    let purge = stream.purge().sequence(first).await;
+    let purged = purge.context("NATS_URL must name a user that may purge (the operator's)")?.purged;
+    if purged > held {
+        tracing::error!(messages = purged - held, "sent although the log was behind, and dropped with it");
+    }
     let last = js.get_stream(CHAT_MESSAGES).await?.cached_info().state.last_sequence;
     anyhow::ensure!(last + 1 >= first, "the broker goes on at {}, not at {first}", last + 1);
     tracing::info!(mark, first, "the log is open again");

@@ -46,8 +46,8 @@ pub struct Settler<J> {
     pub marks: Marks,
     /// The writes in flight, of all lanes.
     pub writes: Arc<Semaphore>,
-    /// One message at a time is tried alone: when it takes the worker down, no other is blamed.
-    pub alone: Mutex<()>,
+    /// One message at a time is tried alone, of all streams: when it takes the worker down, no other is blamed.
+    pub alone: Arc<Mutex<()>>,
     /// For measuring.
     pub clock: Clock,
 }
@@ -81,12 +81,11 @@ impl<J: Job> Settler<J> {
         let mut written = items.iter().zip(outcomes);
         let mut answers = Vec::with_capacity(group.len());
         for (delivery, reason) in group.iter().zip(reasons) {
-            answers.push(match reason {
-                Some(reason) => self.bury(delivery, None, reason).await,
-                None => {
-                    let (item, outcome) = written.next().expect("what was read was written, in this order");
-                    self.conclude(delivery, item, outcome).await
-                }
+            answers.push(if let Some(reason) = reason {
+                self.bury(delivery, None, reason).await
+            } else {
+                let (item, outcome) = written.next().expect("what was read was written, in this order");
+                self.conclude(delivery, item, outcome).await
             });
         }
         answers
@@ -145,7 +144,7 @@ impl<J: Job> Settler<J> {
         if items.is_empty() {
             return Vec::new();
         }
-        if tokio::time::timeout(HELD_WITHOUT_STORE, self.breaker.closed()).await.is_err() {
+        if !self.breaker.closed_within(HELD_WITHOUT_STORE).await {
             return all(Failure::Unavailable);
         }
         let begun = Instant::now();

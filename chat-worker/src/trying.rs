@@ -10,7 +10,7 @@ use crate::delivery::Delivery;
 /// The bucket.
 pub const BUCKET: &str = "WORKER_TRYING";
 /// How long a mark counts; far above the longest wait between two deliveries.
-pub const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+pub const KEPT_FOR: Duration = Duration::from_hours(24);
 
 /// The marks of one stream's messages.
 #[derive(Debug)]

@@ -87,7 +87,7 @@ pub enum Verdict {
 /// The shortest wait before another delivery.
 pub const BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// The longest wait before another delivery.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
+pub const BACKOFF_MAX: Duration = Duration::from_mins(1);
 /// From this delivery on a message is tried alone, after a mark.
 pub const ALONE_FROM: u32 = 4;
 /// So many marks, found at a delivery, and the message is given up.

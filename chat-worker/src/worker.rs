@@ -1,6 +1,12 @@
 //! The worker's tasks, put together: two consumers, and a watch over the log.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use chat_store::MessageStore;
 use ops::{
@@ -51,12 +57,13 @@ pub struct Worker {
     breaker: Arc<Breaker>,
     high_water: Arc<HighWater>,
     backlogs: [Arc<Backlog>; 2],
+    pulling: [Arc<AtomicBool>; 2],
 }
 
 /// How often the high-water mark is raised, and a log that is behind is looked at.
 const RAISE_EVERY: Duration = Duration::from_secs(1);
 /// How often backlog and loss are computed.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// How long the last words (answers, the mark) may take.
 const FINISH_WITHIN: Duration = Duration::from_secs(5);
 
@@ -68,13 +75,16 @@ impl Worker {
         let high_water = HighWater::new(Arc::clone(store));
         let streams = Arc::new(Streams::new(broker.js.clone(), Arc::clone(store), *sizes));
         let writes = Arc::new(Semaphore::new(usize::from(work.writes_in_flight)));
-        let start = Start { parts, breaker: &breaker, streams: &streams, writes: &writes, lifecycle };
+        let start =
+            Start { parts, breaker: &breaker, streams: &streams, writes: &writes, alone: Arc::default(), lifecycle };
         let reporter = Reporter::new(broker.client.clone(), lifecycle.clone());
         let backlogs = [(CHAT_MESSAGES, ChatSubject::ALL), (EVENTS, ">")]
             .map(|(stream, subjects)| Arc::new(Backlog::new(stream, subjects)));
         let [messages, changes] = &backlogs;
-        start.consumer("messages", messages, MessageJob::new(Arc::clone(store), reporter, Arc::clone(&high_water)));
-        start.consumer("event changes", changes, EventChangeJob::new(Arc::clone(store)));
+        let pulling = [
+            start.consumer("messages", messages, MessageJob::new(Arc::clone(store), reporter, Arc::clone(&high_water))),
+            start.consumer("event changes", changes, EventChangeJob::new(Arc::clone(store))),
+        ];
         let watch = Watch {
             broker: broker.clone(),
             high_water: Arc::clone(&high_water),
@@ -89,7 +99,7 @@ impl Worker {
                 () = stopping.cancelled() => {}
             }
         });
-        Self { broker: broker.clone(), breaker, high_water, backlogs }
+        Self { broker: broker.clone(), breaker, high_water, backlogs, pulling }
     }
 
     /// What must be well for the worker to be of use.
@@ -97,11 +107,15 @@ impl Worker {
         let broker = self.broker.clone();
         let breaker = Arc::clone(&self.breaker);
         let high_water = Arc::clone(&self.high_water);
-        let backlogs = self.backlogs.clone();
+        let (backlogs, pulling) = (self.backlogs.clone(), self.pulling.clone());
         readiness
             .with("nats", Importance::Needed, move || {
                 let is_connected = broker.is_connected();
                 async move { if is_connected { Ok(()) } else { Err("not connected".into()) } }
+            })
+            .with("streams", Importance::Needed, move || {
+                let are_there = pulling.iter().all(|is_pulling| is_pulling.load(Ordering::Acquire));
+                async move { if are_there { Ok(()) } else { Err("not as they must be; the log says why".into()) } }
             })
             .with("store", Importance::Needed, move || {
                 let breaker = Arc::clone(&breaker);
@@ -147,11 +161,12 @@ struct Start<'a> {
     breaker: &'a Arc<Breaker>,
     streams: &'a Arc<Streams>,
     writes: &'a Arc<Semaphore>,
+    alone: Arc<tokio::sync::Mutex<()>>,
     lifecycle: &'a Lifecycle,
 }
 
 impl Start<'_> {
-    fn consumer<J: Job>(&self, name: &'static str, backlog: &Arc<Backlog>, job: J) {
+    fn consumer<J: Job>(&self, name: &'static str, backlog: &Arc<Backlog>, job: J) -> Arc<AtomicBool> {
         let broker = &self.parts.broker;
         let settler = Settler {
             job,
@@ -160,11 +175,13 @@ impl Start<'_> {
             dead_letters: DeadLetters::new(broker.js.clone()),
             marks: Marks::new(broker.js.clone()),
             writes: Arc::clone(self.writes),
-            alone: tokio::sync::Mutex::default(),
+            alone: Arc::clone(&self.alone),
             clock: self.parts.clock,
         };
         let consumer = Consumer::new(broker.clone(), Arc::clone(backlog), settler, self.lifecycle.clone());
+        let is_pulling = consumer.is_pulling();
         self.lifecycle.spawn_vital(name, consumer.run());
+        is_pulling
     }
 }
 
@@ -185,54 +202,47 @@ impl Watch {
             tokio::time::sleep(RAISE_EVERY).await;
         }
         let mut link = self.broker.link_changes();
-        let mut raise = tokio::time::interval(RAISE_EVERY);
-        let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut tick = tokio::time::interval(RAISE_EVERY);
+        let mut looked_at: Option<Instant> = None;
         loop {
             tokio::select! {
-                _ = raise.tick() => self.raise().await,
-                // At once, and then each minute.
-                _ = look.tick() => self.look().await,
-                _ = link.recv() => self.look().await,
+                _ = tick.tick() => {}
+                // Back from wherever it was, the broker may have another log.
+                _ = link.recv() => {
+                    looked_at = None;
+                    continue;
+                }
+            }
+            if let Err(error) = self.high_water.raise().await {
+                tracing::debug!(%error, "the high-water mark is raised later");
+            }
+            if looked_at.is_some_and(|at| at.elapsed() < LOOK_EVERY) && self.high_water.behind() == 0 {
+                continue;
+            }
+            match self.look().await {
+                Ok(()) => looked_at = Some(Instant::now()),
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "the log can not be looked at: again soon"),
             }
         }
     }
 
-    async fn raise(&self) {
-        if let Err(error) = self.high_water.raise().await {
-            tracing::debug!(%error, "the high-water mark is raised later");
-        }
-        if self.high_water.behind() > 0 {
-            self.compare().await;
-        }
-    }
-
-    async fn look(&self) {
-        self.compare().await;
+    async fn look(&self) -> anyhow::Result<()> {
+        let behind = self.high_water.compare(&self.broker.js).await?;
         for backlog in &self.backlogs {
-            if let Err(error) = backlog.look(&self.broker.js, self.clock).await {
-                tracing::warn!(error = format!("{error:#}"), "the backlog is not known");
-            }
+            backlog.look(&self.broker.js, self.clock).await?;
         }
+        if let (Some(mark), true) = (behind, self.may_reopen) {
+            self.reopen_when_stored(mark).await?;
+        }
+        Ok(())
     }
 
-    async fn compare(&self) {
-        match self.high_water.compare(&self.broker.js).await {
-            Ok(Some(mark)) if self.may_reopen => self.reopen_when_stored(mark).await,
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "the log's numbers can not be compared"),
-        }
-    }
-
-    async fn reopen_when_stored(&self, mark: u64) {
+    async fn reopen_when_stored(&self, mark: u64) -> anyhow::Result<()> {
         let [messages, _] = &self.backlogs;
-        let reopened = match messages.look(&self.broker.js, self.clock).await {
-            Ok(found) if found.pending > 0 => return,
-            Ok(_) => reopen::reopen(&self.broker.js, mark).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = reopened {
-            tracing::error!(error = format!("{error:#}"), "the log can not be opened again");
+        if messages.look(&self.broker.js, self.clock).await?.pending == 0 {
+            reopen::reopen(&self.broker.js, mark).await?;
         }
+        Ok(())
     }
 }
 

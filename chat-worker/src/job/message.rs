@@ -6,6 +6,7 @@ use chat_store::{Entry, MessageStore, Outcome, StoreError};
 use schema::{
     envelope::{self, Headers},
     header,
+    id::RoomId,
     problem::Code,
     saved::{Refused, Saved},
     stream,
@@ -36,7 +37,7 @@ impl Job for MessageJob {
     const ROWS_MAX: usize = 32;
 
     fn lane(&self, delivery: &Delivery) -> Uuid {
-        delivery.room().map_or(Uuid::nil(), |room| room.as_uuid())
+        delivery.room().map_or(Uuid::nil(), RoomId::as_uuid)
     }
 
     fn read(&self, delivery: &Delivery) -> Result<Entry, Reason> {

@@ -80,7 +80,7 @@ async fn an_update_of_the_stream_keeps_first_seq_and_every_message_over_a_restar
     assert_eq!(seqs[0], 500 + SEQ_GAP);
     // The mark has grown, and the definition has changed: what an update would like to set is higher.
     scene.store.raise_high_water(seqs[9]).await.unwrap();
-    scene.sizes = Sizes { chat_age_max: Duration::from_secs(48 * 3600), ..Sizes::default() };
+    scene.sizes = Sizes { chat_age_max: Duration::from_hours(48), ..Sizes::default() };
     scene.migrate().await;
     scene.nats.restart().await;
     let state = eventually("the stream is back", async || {

@@ -1,5 +1,7 @@
 //! The worker against a real nats-server of each test's own and real stores.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+
 mod broker_faults;
 mod event_changes;
 mod harness;

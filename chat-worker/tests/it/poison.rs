@@ -1,4 +1,4 @@
-//! What can not be stored lies in CHAT_DEAD as it was, and holds nothing up.
+//! What can not be stored lies in `CHAT_DEAD` as it was, and holds nothing up.
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
