@@ -85,7 +85,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, admitted: Box<Admitted>) {
         let membership = room.and_then(|(_, membership)| membership);
         Box::pin(command::auth::begin(&mut connection, identity, membership)).await;
     }
-    connection.gateway.wheel.put(Arc::clone(&connection.socket), now, now);
+    connection.gateway.wheel.put(&connection.socket, now, now);
     let ended = connection.serve(rest).await;
     connection.end(ended);
 }

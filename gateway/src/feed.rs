@@ -39,12 +39,11 @@ pub(crate) fn start(gateway: &Arc<Gateway>, room: &Arc<Room>) {
             () = run(&gateway, &room) => {}
             () = stopped.cancelled() => {}
         }
-        gateway.room_inboxes.lock().remove(&room.id);
     });
 }
 
 async fn run(gateway: &Arc<Gateway>, room: &Arc<Room>) {
-    let mut live = subscribe(gateway, room.id).await;
+    let mut live = subscribe(gateway, room).await;
     room.set_ready(top(gateway, room.id).await);
     let doubt = tokio::time::sleep(DOUBT_AFTER);
     tokio::pin!(doubt);
@@ -66,19 +65,19 @@ async fn run(gateway: &Arc<Gateway>, room: &Arc<Room>) {
 }
 
 /// Tries until NATS takes the subscription; a room's feed is cancelled when the room is left.
-async fn subscribe(gateway: &Arc<Gateway>, room: RoomId) -> Live {
+async fn subscribe(gateway: &Arc<Gateway>, room: &Room) -> Live {
     if gateway.config.subscribe == Subscribe::All {
         let (sender, receiver) = mpsc::channel(ROOM_INBOX_MAX);
-        gateway.room_inboxes.lock().insert(room, sender);
+        room.inbox.set(sender).expect("a room has one feed");
         return Box::pin(futures_util::stream::unfold(receiver, async |mut receiver| {
             let message = receiver.recv().await?;
             Some((message, receiver))
         }));
     }
     loop {
-        match gateway.broker.client.subscribe(LiveRoomSubjects(room).to_string()).await {
+        match gateway.broker.client.subscribe(LiveRoomSubjects(room.id).to_string()).await {
             Ok(subscriber) => return Box::pin(subscriber),
-            Err(error) => tracing::warn!(room.id = %room, %error, "subscribe failed: trying again"),
+            Err(error) => tracing::warn!(room.id = %room.id, %error, "subscribe failed: trying again"),
         }
         tokio::time::sleep(RETRY_AFTER).await;
     }
@@ -190,11 +189,9 @@ pub(crate) async fn hear_all(gateway: Arc<Gateway>) {
             .map(|LiveChatSubject(room)| room)
             .or_else(|| LiveSignalSubject::parse(&message.subject).map(|LiveSignalSubject(room)| room));
         let Some(room) = room else { continue };
-        let inbox = gateway.room_inboxes.lock().get(&room).cloned();
-        if let Some(inbox) = inbox
-            && inbox.try_send(message).is_err()
-            && let Some(room) = gateway.hub.find(room)
-        {
+        let Some(room) = gateway.hub.find(room) else { continue };
+        // Before the feed listens nothing is lost: it reads the room's top after.
+        if room.inbox.get().is_some_and(|inbox| inbox.try_send(message).is_err()) {
             metrics::counter!("gateway_room_inbox_full_total").increment(1);
             room.doubt(u64::MAX);
         }

@@ -54,15 +54,22 @@ pub(crate) async fn join(gateway: Arc<Gateway>, socket: Arc<Socket>, room: Arc<R
     let joined = tokio::select! {
         joined = catch_up(&gateway, &socket, &room, me, since) => joined,
         () = socket.gone() => return,
+        // Everybody has left it: if this socket has a seat again, that is another's.
+        () = room.stopped().cancelled() => return,
     };
     if let Err(detail) = joined {
         gateway.unseat(&socket, room.id);
         let code = Code::Unavailable;
         socket.say(&ServerFrame::Error { code, detail, temp_id: None, room_id: Some(room.id) });
-    } else if !socket.has_seat(room.id) {
-        // It left, or was removed, in mid-replay.
-        room.remove(socket.id);
     }
+}
+
+/// Makes the socket live if it is where the room is; `None` if it left, or was removed, in mid-replay. Under
+/// the lock of its seats, so that nobody hears `joined` after `left`.
+fn go_live(socket: &Arc<Socket>, room: &Arc<Room>, cursor: Option<u64>, joining: Joining) -> Option<GoLive> {
+    let seats = socket.seats();
+    let is_seated = seats.iter().any(|seat| Arc::ptr_eq(&seat.room, room));
+    is_seated.then(|| room.go_live(socket, cursor, joining))
 }
 
 async fn catch_up(
@@ -76,18 +83,18 @@ async fn catch_up(
     ready.map_err(|_elapsed| "the log does not answer".to_owned())?;
     let mut joining = Joining { me, replayed: 0, is_recovered: true, oldest_seq: None };
     let Some(mut cursor) = since else {
-        room.go_live(socket, None, joining);
+        go_live(socket, room, None, joining);
         return Ok(());
     };
     if cursor > room.last() && !reach(gateway, room, cursor).await {
         joining.is_recovered = false;
     }
     loop {
-        match room.go_live(socket, Some(cursor), joining) {
-            GoLive::Live => return Ok(()),
+        match go_live(socket, room, Some(cursor), joining) {
+            Some(GoLive::Live) | None => return Ok(()),
             // It was reached a moment ago, and a room's last seq never falls.
-            GoLive::Ahead => joining.is_recovered = false,
-            GoLive::Behind => {
+            Some(GoLive::Ahead) => joining.is_recovered = false,
+            Some(GoLive::Behind) => {
                 let page = gateway.pages.read(gateway, room, cursor).await.map_err(|error| error.to_string())?;
                 if joining.replayed + page.frames + page.pending > limit::REPLAY_FRAMES_MAX {
                     joining.is_recovered = false;
@@ -127,9 +134,21 @@ impl Pages {
             let mut pages = self.0.lock();
             pages.entry(key).or_insert_with(|| read(Arc::clone(gateway), Arc::clone(room), cursor)).clone()
         };
-        let page = page.await;
-        self.0.lock().remove(&key);
-        page
+        // Also when this reader gives up: what nobody waits for must not be found by those who come later.
+        let _forgotten = Forgotten { pages: self, key };
+        page.await
+    }
+}
+
+/// Takes a page out of those that are being read, at the latest when its reader is gone.
+struct Forgotten<'a> {
+    pages: &'a Pages,
+    key: (RoomId, u64),
+}
+
+impl Drop for Forgotten<'_> {
+    fn drop(&mut self) {
+        drop(self.pages.0.lock().remove(&self.key));
     }
 }
 
@@ -146,23 +165,58 @@ async fn read_page(gateway: &Gateway, room: &Room, cursor: u64) -> Result<Page, 
     let page = gateway.log.page(room.id, cursor, limit::REPLAY_PAGE).await.map_err(|error| error.to_string())?;
     // Asked after the page was read: what has aged out before or meanwhile is found in the store.
     let first_seq = gateway.health.first_seq_near(cursor).await?;
+    let mut frames = Frames { room: room.id, prev: cursor, frames: Vec::new() };
     if cursor + 1 < first_seq {
-        return read_store(gateway, room, cursor, first_seq).await;
+        let border = page.messages.first().map_or(first_seq, |message| message.seq.min(first_seq));
+        if !frames.read_store(gateway, border).await? {
+            return Ok(Page::new(&frames.frames, cursor, 0));
+        }
     }
-    let shown_twice = second_seqs(gateway, &page.messages).await?;
-    let mut prev = cursor;
-    let frames = page.messages.iter().map(|message| {
-        let frame = if shown_twice.contains(&message.seq) {
-            Rendered::skip(room.id, message.seq, prev)
-        } else {
-            Rendered::new(room.id, message, prev)
-        };
-        prev = message.seq;
-        frame
-    });
-    let frames: Vec<Rendered> = frames.collect();
-    metrics::counter!("gateway_resumed_frames_total", "source" => "stream").increment(count(frames.len()));
-    Ok(Page::new(&frames, cursor, page.pending))
+    frames.read_stream(gateway, &page.messages).await?;
+    Ok(Page::new(&frames.frames, cursor, page.pending))
+}
+
+/// A stretch in the making: each frame is told which one was before it, wherever it came from.
+struct Frames {
+    room: RoomId,
+    prev: u64,
+    frames: Vec<Rendered>,
+}
+
+impl Frames {
+    fn push(&mut self, seq: u64, render: impl FnOnce(RoomId, u64) -> Rendered) {
+        self.frames.push(render(self.room, self.prev));
+        self.prev = seq;
+    }
+
+    /// What the stream still holds.
+    async fn read_stream(&mut self, gateway: &Gateway, messages: &[LogMessage]) -> Result<(), String> {
+        let shown_twice = second_seqs(gateway, messages).await?;
+        for message in messages {
+            let is_second = shown_twice.contains(&message.seq);
+            self.push(message.seq, |room, prev| {
+                if is_second { Rendered::skip(room, message.seq, prev) } else { Rendered::new(room, message, prev) }
+            });
+        }
+        metrics::counter!("gateway_resumed_frames_total", "source" => "stream").increment(count(messages.len()));
+        Ok(())
+    }
+
+    /// What the stream has given up, below `border`; never what the stream still holds, because the store
+    /// fills out of order. Says whether that was all of it.
+    async fn read_store(&mut self, gateway: &Gateway, border: u64) -> Result<bool, String> {
+        let rows = gateway.store.log(self.room, self.prev, limit::REPLAY_PAGE).await;
+        let rows = rows.map_err(|error| error.to_string())?;
+        let is_all = rows.len() < limit::REPLAY_PAGE || rows.last().is_some_and(|row| row.seq >= border);
+        for row in rows.into_iter().take_while(|row| row.seq < border) {
+            self.push(row.seq, |room, prev| match (row.id, row.body) {
+                (Some(id), Some(body)) => Rendered::show(room, id, row.seq, prev, body.into(), row.created_at),
+                _ => Rendered::skip(room, row.seq, prev),
+            });
+        }
+        metrics::counter!("gateway_resumed_frames_total", "source" => "store").increment(count(self.frames.len()));
+        Ok(is_all)
+    }
 }
 
 /// Of messages that said they may be in the log twice: those whose id stands at a lower seq.
@@ -176,30 +230,6 @@ async fn second_seqs(gateway: &Gateway, messages: &[LogMessage]) -> Result<Vec<u
     let found = gateway.store.find(&ids).await.map_err(|error| error.to_string())?;
     let is_second = |(id, seq): &&(_, u64)| found.iter().any(|first| first.id == *id && first.seq < *seq);
     Ok(resent.iter().filter(is_second).map(|(_, seq)| *seq).collect())
-}
-
-/// What the stream has given up, out of the store; never what the stream still holds, because the store
-/// fills out of order.
-async fn read_store(gateway: &Gateway, room: &Room, cursor: u64, first_seq: u64) -> Result<Page, String> {
-    let rows = gateway.store.log(room.id, cursor, limit::REPLAY_PAGE).await.map_err(|error| error.to_string())?;
-    let is_all = rows.len() < limit::REPLAY_PAGE || rows.last().is_some_and(|row| row.seq >= first_seq);
-    let mut prev = cursor;
-    let frames = rows.into_iter().take_while(|row| row.seq < first_seq).map(|row| {
-        let frame = match (row.id, row.body) {
-            (Some(id), Some(body)) => Rendered::show(room.id, id, row.seq, prev, body.into(), row.created_at),
-            _ => Rendered::skip(room.id, row.seq, prev),
-        };
-        prev = row.seq;
-        frame
-    });
-    let frames: Vec<Rendered> = frames.collect();
-    metrics::counter!("gateway_resumed_frames_total", "source" => "store").increment(count(frames.len()));
-    let mut page = Page::new(&frames, cursor, 0);
-    if is_all {
-        // The stream goes on from here.
-        page.last_seq = page.last_seq.max(room.last().min(first_seq - 1));
-    }
-    Ok(page)
 }
 
 impl Page {

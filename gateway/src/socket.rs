@@ -232,6 +232,11 @@ impl Socket {
     /// The socket's task has ended: nobody may wait for it any more.
     pub(crate) fn set_gone(&self) {
         self.is_gone.store(true, Ordering::Release);
+        // Others may hold the socket for a while yet, a publish without an answer for one: the peer
+        // does not wait for them.
+        if let Err(error) = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both) {
+            tracing::trace!(%error, "the peer was gone first");
+        }
         self.drained.notify_waiters();
     }
 

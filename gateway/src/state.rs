@@ -1,7 +1,6 @@
 //! What every part of a gateway shares: one handle, and the ways to leave a room.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -9,12 +8,9 @@ use std::{
     time::Instant,
 };
 
-use async_nats::Message;
 use chat_store::MessageStore;
 use ops::{broker::Broker, clock::Clock, lifecycle::Lifecycle};
-use parking_lot::Mutex;
 use schema::{id::RoomId, subject::GatewayId};
-use tokio::sync::mpsc;
 
 use crate::{
     admission::Admission,
@@ -69,8 +65,6 @@ pub struct Gateway {
     pub typing: TypingWatch,
     /// Replays that are being read.
     pub pages: Pages,
-    /// In `all` mode: where each room's task hears.
-    pub(crate) room_inboxes: Mutex<HashMap<RoomId, mpsc::Sender<Message>>>,
     started: Instant,
     live_copies_to_lose: AtomicU32,
 }
@@ -122,7 +116,6 @@ impl Gateway {
             wheel: Wheel::default(),
             typing: TypingWatch::default(),
             pages: Pages::default(),
-            room_inboxes: Mutex::default(),
             started: Instant::now(),
             live_copies_to_lose: AtomicU32::new(0),
             config,

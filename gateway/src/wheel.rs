@@ -1,6 +1,9 @@
 //! One timer for all sockets: each lies in the slot of the moment at which it must be looked after.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use schema::frame::close::CloseReason;
@@ -15,7 +18,7 @@ const SLOTS: u64 = 1_024;
 
 /// The slots.
 #[derive(Debug)]
-pub struct Wheel(Vec<Mutex<Vec<Arc<Socket>>>>);
+pub struct Wheel(Vec<Mutex<Vec<Weak<Socket>>>>);
 
 impl Default for Wheel {
     fn default() -> Self {
@@ -25,13 +28,13 @@ impl Default for Wheel {
 
 impl Wheel {
     /// Looks after `socket` at `due_millis`, or a turn from `now_millis` if that is sooner.
-    pub fn put(&self, socket: Arc<Socket>, due_millis: u64, now_millis: u64) {
+    pub fn put(&self, socket: &Arc<Socket>, due_millis: u64, now_millis: u64) {
         let (due, now) = (due_millis.div_ceil(TICK_MILLIS), now_millis / TICK_MILLIS);
         let at = due.clamp(now + 1, now + SLOTS - 1);
-        self.slot(at).lock().push(socket);
+        self.slot(at).lock().push(Arc::downgrade(socket));
     }
 
-    fn slot(&self, tick: u64) -> &Mutex<Vec<Arc<Socket>>> {
+    fn slot(&self, tick: u64) -> &Mutex<Vec<Weak<Socket>>> {
         let at = usize::try_from(tick % SLOTS).unwrap_or_default();
         self.0.get(at).expect("a remainder is below the number of slots")
     }
@@ -51,10 +54,10 @@ pub(crate) async fn run(gateway: Arc<Gateway>) {
         while done < now {
             done += 1;
             let due = std::mem::take(&mut *gateway.wheel.slot(done).lock());
-            for socket in due.into_iter().filter(|socket| !socket.is_gone()) {
+            for socket in due.iter().filter_map(Weak::upgrade).filter(|socket| !socket.is_gone()) {
                 let now_millis = gateway.now_millis();
                 if let Some(due_millis) = look_after(&gateway, &socket, now_millis) {
-                    gateway.wheel.put(socket, due_millis, now_millis);
+                    gateway.wheel.put(&socket, due_millis, now_millis);
                 }
             }
         }

@@ -2,12 +2,13 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
+use async_nats::Message;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use schema::{
@@ -15,7 +16,7 @@ use schema::{
     id::{ConnectionId, RoomId, UserId},
     text::DisplayName,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -43,6 +44,8 @@ pub struct Room {
     resync: Notify,
     stopped: CancellationToken,
     rate: Mutex<Bucket>,
+    /// In `all` mode: where the room's feed hears.
+    pub(crate) inbox: OnceLock<mpsc::Sender<Message>>,
     delivery: Delivery,
 }
 
@@ -103,6 +106,7 @@ impl Room {
             resync: Notify::new(),
             stopped: CancellationToken::new(),
             rate: Mutex::new(Bucket::per_second(limit::ROOM_MESSAGES_PER_SECOND, limit::ROOM_MESSAGES_PER_SECOND)),
+            inbox: OnceLock::new(),
             delivery,
         }
     }
