@@ -418,7 +418,7 @@ mod tests {
     #[test]
     fn what_cannot_be_shown_is_refused_with_its_reason() {
         let good = body().to_bytes();
-        let check = |map: Option<&HeaderMap>, bytes: &[u8]| super::check(room(), map, bytes).map(|head| head.kind);
+        let check = |map: Option<&HeaderMap>, bytes: &[u8]| check(room(), map, bytes).map(|head| head.kind);
         let headers = headers();
         assert_eq!(check(Some(&headers), &good), Ok(Kind::Message));
         assert_eq!(check(None, &good), Err(Malformed::Version));

@@ -313,3 +313,6 @@ impl Fields<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
