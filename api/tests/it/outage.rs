@@ -1,0 +1,74 @@
+//! What is answered while a server is away, and that all is well once it is back.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use sqlx::PgPool;
+
+use crate::harness::{TestApi, eventually, read, refused};
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn without_the_database_callers_are_told_to_come_back_and_then_nothing_is_broken(pool: PgPool) {
+    let api = TestApi::start(pool).await;
+    let ann = api.user("ann").await;
+    // Several connections in the pool, so that stale ones are left.
+    futures_util::future::join_all((0..8).map(async |_| read(ann.get("/events").await, 200).await)).await;
+    api.postgres_gate.shut();
+    for path in ["/users/me", "/events", "/rooms"] {
+        refused(ann.get(path).await, 503, "unavailable").await;
+    }
+    assert_eq!(api.ops("/readyz").send().await.unwrap().status(), 503);
+    assert_eq!(api.ops("/livez").send().await.unwrap().status(), 200);
+    api.postgres_gate.open();
+    for _ in 0..10 {
+        let status = ann.get("/users/me").await.status().as_u16();
+        assert!(status == 200 || status == 503, "{status}");
+    }
+    read(ann.get("/users/me").await, 200).await;
+    eventually("it is ready again", async || (api.ops("/readyz").send().await.unwrap().status() == 200).then_some(()))
+        .await;
+    // The relay is alive, too.
+    ann.makes_event("afterwards", &[]).await;
+    api.published().await;
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn without_redis_tokens_are_not_refreshed_and_all_else_goes_on(pool: PgPool) {
+    let api = TestApi::start(pool).await;
+    let ann = api.user("ann").await;
+    api.redis_gate.shut();
+    let body = json!({"refresh_token": ann.refresh_token});
+    refused(api.post("/auth/refresh", body.clone()).await, 503, "unavailable").await;
+    let login = json!({"email": ann.email, "password": "password of ann"});
+    refused(api.post("/auth/login", login).await, 503, "unavailable").await;
+    refused(ann.post("/ws/ticket", json!({})).await, 503, "unavailable").await;
+    read(ann.get("/users/me").await, 200).await;
+    ann.makes_event("without redis", &[]).await;
+    let ready = api.ops("/readyz").send().await.unwrap();
+    assert_eq!(ready.status(), 200, "worse, not dead");
+    assert!(ready.text().await.unwrap().contains("redis: degraded"));
+    api.redis_gate.open();
+    eventually("the token works again", async || {
+        (api.post("/auth/refresh", body.clone()).await.status() == 200).then_some(())
+    })
+    .await;
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn without_the_broker_a_message_is_refused_in_time_and_history_goes_on(pool: PgPool) {
+    let api = TestApi::start(pool).await;
+    let ann = api.user("ann").await;
+    let room = ann.makes_room(&[]).await;
+    ann.says(room, "a-1", "hi").await;
+    api.nats.kill();
+    eventually("it is noticed", async || (api.ops("/readyz").send().await.unwrap().status() == 503).then_some(())).await;
+    let began = Instant::now();
+    let body = json!({"temp_id": "a-2", "content": "hello?"});
+    refused(ann.post(&format!("/rooms/{room}/messages"), body).await, 503, "unavailable").await;
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    read(ann.get(&format!("/rooms/{room}/messages")).await, 200).await;
+    ann.makes_event("without the broker", &[]).await;
+    api.nats.restart().await;
+    api.published().await;
+    ann.says(room, "a-2", "hello?").await;
+}
