@@ -1,0 +1,17 @@
+//! The gateway against a real nats-server of each test's own, real PostgreSQL and real Redis; the
+//! worker is played by the harness.
+
+mod faults;
+mod handshake;
+mod harness;
+mod join;
+mod keys;
+mod life;
+mod limits;
+mod outage;
+mod phone;
+mod proxy;
+mod raw;
+mod replay;
+mod resend;
+mod talk;

@@ -1,0 +1,109 @@
+//! A message that was sent before: never twice in the log, never lost between log and store.
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use schema::{id::RoomId, stream::WORKER};
+use serde_json::json;
+use sqlx::PgPool;
+
+use crate::{
+    harness::{Scene, eventually},
+    phone::{Phone, contents},
+};
+
+async fn resend(phone: &mut Phone, room: RoomId, temp_id: &str, content: &str) {
+    let frame = json!({"type": "message", "room_id": room, "temp_id": temp_id, "content": content, "resend": true});
+    phone.say(&frame).await;
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_resend_of_what_is_stored_is_answered_without_a_publish(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let (left, right) = (scene.gateway().await, scene.gateway().await);
+    let (ann, ben, room) = scene.pair().await;
+    let (mut here, mut there) = (left.phone_in(&ann, room).await, right.phone_in(&ann, room).await);
+    let mut listener = right.phone_in(&ben, room).await;
+    let seq = here.sends(room, "a-1", "hi").await;
+    scene.work().await;
+    // Out of the log and out of its duplicate window: only the store remembers it.
+    scene.purge_below(seq + 1).await;
+    let mut tap = scene.tap().await;
+    resend(&mut there, room, "a-1", "hi").await;
+    let first = there.any_status("a-1").await;
+    assert_eq!((&first["status"], &first["seq"]), (&json!("sent"), &json!(seq)));
+    let second = there.any_status("a-1").await;
+    assert_eq!((&second["status"], &second["seq"]), (&json!("saved"), &json!(seq)));
+    scene.operator.client.flush().await.unwrap();
+    assert!(tap.next().now_or_never().is_none(), "it is not published again");
+    assert_eq!(contents(&listener.log_to(room, seq).await), [Some("hi")]);
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_resend_of_what_nobody_knows_is_published(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let gateway = scene.gateway().await;
+    let (ann, ben, room) = scene.pair().await;
+    let (mut phone, mut listener) = (gateway.phone_in(&ann, room).await, gateway.phone_in(&ben, room).await);
+    let mut tap = scene.tap().await;
+    resend(&mut phone, room, "a-1", "hi").await;
+    let seq = phone.status("a-1", "sent").await["seq"].as_u64().unwrap();
+    assert_eq!(contents(&listener.log_to(room, seq).await), [Some("hi")]);
+    let published = tap.next().await.unwrap();
+    let mark = published.headers.unwrap().get("Timingle-Resend").map(ToString::to_string);
+    assert_eq!(mark.as_deref(), Some("1"), "the worker is told that it may be there twice");
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_resend_waits_while_the_worker_is_behind(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let (ann, ben, room) = scene.pair().await;
+    // By this gateway's clock what is in the log now is 100 s old.
+    let gateway = scene.gateway_with(|config| config.common.clock.clock_offset_ms = 100_000).await;
+    let mut phone = gateway.phone_in(&ann, room).await;
+    scene.publish(room, &ben, "b-1", "not stored yet").await;
+    eventually("the gateway sees that the worker is behind", async || {
+        (!gateway.gateway.health.is_settled()).then_some(())
+    })
+    .await;
+    resend(&mut phone, room, "a-1", "hi").await;
+    let failed = phone.status("a-1", "failed").await;
+    assert_eq!((&failed["code"], &failed["retry"]), (&json!("not_settled"), &json!(true)));
+    assert!(failed["retry_after_ms"].as_u64().is_some_and(|wait| wait > 0), "{failed}");
+    assert_eq!(scene.log_len().await, 1, "it is not published");
+
+    phone.send(room, "a-2", "new").await;
+    phone.status("a-2", "sent").await;
+    scene.work().await;
+    eventually("the gateway sees that the worker is not behind", async || {
+        gateway.gateway.health.is_settled().then_some(())
+    })
+    .await;
+    resend(&mut phone, room, "a-1", "hi").await;
+    phone.status("a-1", "sent").await;
+    assert_eq!(scene.log_len().await, 3, "{WORKER} has caught up, so it is published");
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn the_second_seq_of_a_resent_id_is_a_skip_in_a_replay(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let gateway = scene.gateway().await;
+    let (ann, _ben, room) = scene.pair().await;
+    let first = scene.publish(room, &ann, "a-1", "hi").await;
+    scene.work().await;
+    // The duplicate window has passed: the log takes the id again.
+    let body = crate::harness::message(room, &ann, "a-1", "hi");
+    let mut headers = schema::envelope::Headers { sender: Some(ann.id), gateway: None, is_resend: true };
+    let mut map = headers.to_map(body.id());
+    map.insert("Nats-Msg-Id", "out-of-the-window");
+    headers.is_resend = false;
+    let second = scene.publish_raw(room, map, body.to_bytes()).await;
+    let third = scene.publish(room, &ann, "a-2", "after").await;
+    scene.work().await;
+    assert!(second > first);
+    scene.purge_below(third).await;
+    let mut phone = gateway.phone(&ann).await;
+    let (frames, joined) = phone.join_since(room, 0).await;
+    assert_eq!(contents(&frames), [Some("hi"), None, Some("after")]);
+    assert_eq!(frames[1]["type"], "skip");
+    assert_eq!(crate::phone::check_chain(0, &frames), third);
+    assert_eq!(joined["seq"], third);
+}
