@@ -1,0 +1,167 @@
+//! Gathers what phones, api, stream and store say, once the queues are empty, and has it audited.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use async_nats::{
+    ConnectOptions, ServerAddr,
+    jetstream::{
+        self,
+        consumer::{AckPolicy, pull},
+    },
+};
+use chat_store::{MessageStore, StoreKind, StoreSettings};
+use futures_util::StreamExt;
+use schema::{id::RoomId, stream, subject::ChatSubject};
+use scripts::{
+    phone::{
+        Ledger,
+        audit::{Evidence, History, Line, Log, audit},
+    },
+    stack::Stack,
+};
+use serde_json::Value;
+use sqlx::postgres::PgPoolOptions;
+use std::sync::Arc;
+use tokio::time::{interval, timeout};
+use uuid::Uuid;
+
+use crate::house::Person;
+
+/// How long the queues may take to be empty.
+const QUIET_WITHIN: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// More than any test says in a room.
+const LOG_MAX: usize = 100_000;
+const LOG_PAGE: usize = 500;
+
+/// Waits until `people` have heard what became of all they said, and the worker has done its work; then everything that
+/// anybody keeps of `rooms` must agree. Answers the evidence for what the test itself has to say about it.
+pub(crate) async fn all_is_well(
+    stack: &Stack,
+    people: &[Person],
+    rooms: &[Uuid],
+    settled_within: Duration,
+) -> Result<Evidence> {
+    for person in people {
+        person.phone.until("all to be saved", settled_within, Ledger::is_settled).await?;
+    }
+    let js = operator(stack).await?;
+    quiet(&js).await?;
+    for room in rooms {
+        let last = stream_log(&js, *room).await?.lines.last().map(|(seq, _)| *seq);
+        for person in people {
+            let has_all =
+                |ledger: &Ledger| ledger.rooms.get(room).is_none_or(|view| view.removed.is_some() || view.last >= last);
+            person.phone.until("the last frame", settled_within, has_all).await?;
+        }
+    }
+    let evidence = gather(stack, &js, people, rooms).await?;
+    let violations = audit(&evidence);
+    let shown: Vec<_> = violations.iter().take(20).map(ToString::to_string).collect();
+    ensure!(violations.is_empty(), "{} broken promises:\n{}", violations.len(), shown.join("\n"));
+    Ok(evidence)
+}
+
+async fn gather(stack: &Stack, js: &jetstream::Context, people: &[Person], rooms: &[Uuid]) -> Result<Evidence> {
+    let mut evidence = Evidence { dead: dead(js).await?, ..Evidence::default() };
+    let store = store(stack).await?;
+    for room in rooms {
+        for (n, person) in people.iter().enumerate() {
+            if person.phone.look(|ledger| ledger.rooms.get(room).is_none_or(|view| view.removed.is_some())) {
+                continue;
+            }
+            let (items, how) = if n % 2 == 0 {
+                (person.account.history(*room).await?, "forwards")
+            } else {
+                (person.account.history_backwards(*room).await?, "backwards")
+            };
+            evidence.histories.push(History { reader: format!("{}, {how}", person.account.name), room: *room, items });
+        }
+        evidence.logs.push(stream_log(js, *room).await?);
+        evidence.logs.push(table_log(&*store, *room).await?);
+    }
+    evidence.ledgers = people.iter().map(|person| person.phone.ledger()).collect();
+    Ok(evidence)
+}
+
+/// `JetStream` with an operator's rights.
+pub(crate) async fn operator(stack: &Stack) -> Result<jetstream::Context> {
+    let address: ServerAddr = stack.env("NATS_URL")?.parse()?;
+    let (user, password) = address.username().zip(address.password()).context("NATS_URL names the operator")?;
+    let options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned());
+    Ok(jetstream::new(options.connect(address).await?))
+}
+
+/// Returns when the worker has acknowledged everything.
+async fn quiet(js: &jetstream::Context) -> Result<()> {
+    let mut looks = interval(LOOK_AGAIN);
+    let looking = async {
+        loop {
+            looks.tick().await;
+            let stream = js.get_stream(stream::CHAT_MESSAGES).await?;
+            let info = stream.consumer_info(stream::WORKER).await?;
+            if info.num_pending == 0 && info.num_ack_pending == 0 {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    timeout(QUIET_WITHIN, looking).await.context("the worker is not done in time")?
+}
+
+async fn dead(js: &jetstream::Context) -> Result<u64> {
+    Ok(js.get_stream(stream::CHAT_DEAD).await?.cached_info().state.messages)
+}
+
+async fn stream_log(js: &jetstream::Context, room: Uuid) -> Result<Log> {
+    let subject = ChatSubject(RoomId::from_uuid(room)).to_string();
+    let consumer = js
+        .get_stream(stream::CHAT_MESSAGES)
+        .await?
+        .create_consumer(pull::Config {
+            filter_subject: subject,
+            ack_policy: AckPolicy::None,
+            ..pull::Config::default()
+        })
+        .await?;
+    let mut messages = consumer.fetch().max_messages(LOG_MAX).messages().await?;
+    let mut lines = Vec::new();
+    while let Some(message) = messages.next().await {
+        let message = message.map_err(|error| anyhow::anyhow!(error))?;
+        let seq = message.info().map_err(|error| anyhow::anyhow!(error))?.stream_sequence;
+        lines.push(line(seq, &message.payload)?);
+    }
+    Ok(Log { keeper: "the stream".to_owned(), room, lines })
+}
+
+/// Nothing in these tests publishes what can not be shown.
+fn line(seq: u64, payload: &[u8]) -> Result<Line> {
+    let body: Value = serde_json::from_slice(payload).with_context(|| format!("{seq} is no envelope"))?;
+    let id = body.get("id").and_then(Value::as_str).with_context(|| format!("{seq} has no id"))?;
+    Ok((seq, Some(id.parse()?)))
+}
+
+async fn table_log(store: &dyn MessageStore, room: Uuid) -> Result<Log> {
+    let mut lines: Vec<Line> = Vec::new();
+    loop {
+        let after = lines.last().map_or(0, |(seq, _)| *seq);
+        let rows = store.log(RoomId::from_uuid(room), after, LOG_PAGE).await?;
+        if rows.is_empty() {
+            return Ok(Log { keeper: "the table".to_owned(), room, lines });
+        }
+        lines.extend(rows.into_iter().map(|row| (row.seq, row.id.map(schema::id::MessageId::as_uuid))));
+    }
+}
+
+/// The store's tables, beside the processes.
+async fn store(stack: &Stack) -> Result<Arc<dyn MessageStore>> {
+    let pool = PgPoolOptions::new().max_connections(2).connect(&stack.env("DATABASE_URL")?).await?;
+    let store = match stack.env("STORE")?.as_str() {
+        "postgres" => StoreKind::Postgres,
+        "scylla" => StoreKind::Scylla,
+        other => bail!("no store is called {other}"),
+    };
+    let cql_nodes = stack.env("CQL_NODES")?.split(',').map(str::to_owned).collect();
+    let settings = StoreSettings { store, cql_nodes, cql_keyspace: stack.env("CQL_KEYSPACE")? };
+    Ok(chat_store::connect(&settings, &pool).await?)
+}
