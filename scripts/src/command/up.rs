@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, thread, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use super::build;
@@ -52,20 +52,15 @@ enum Limits {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     interrupt::catch()?;
-    let run_dir = workspace::run_dir();
-    // Before a build of minutes, not after it.
-    let living = Stack::at(&run_dir).living()?;
-    if !living.is_empty() {
-        bail!("already running: {}; `cargo x down` ends them, `cargo x status` shows them", living.join(", "));
-    }
-    let binaries = build::binaries(arguments.release)?;
-    let plan = Plan::new(&run_dir, &binaries)
+    let plan = Plan::new(&workspace::run_dir())
         .store(arguments.store)
         .gateways(arguments.gateways)
         .workers(arguments.workers)
         .limits(arguments.limits == Limits::On)
         .ports(arguments.ports);
-    let stack = stack::start(&plan)?;
+    // Before a build of minutes, not after it.
+    stack::check(&plan)?;
+    let stack = stack::start(&plan.binaries(build::binaries(arguments.release)?))?;
     introduce(&stack)?;
     if arguments.detach {
         console::answer("`cargo x status` shows the processes, `cargo x down` ends them.");

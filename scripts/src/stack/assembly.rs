@@ -23,15 +23,29 @@ pub(crate) fn start(plan: &Plan) -> Result<Stack> {
     start_on(plan, None).map(|(stack, _)| stack)
 }
 
+/// An error when `plan` cannot be started now: something of it runs, or a port it needs is taken.
+pub(crate) fn check(plan: &Plan) -> Result<()> {
+    require_nothing_runs(&Stack::at(folder_of(plan)?))?;
+    lay_out(plan).map(drop)
+}
+
+fn folder_of(plan: &Plan) -> Result<&Path> {
+    plan.run_dir.as_deref().context("a plan that is started has a run folder")
+}
+
+fn lay_out(plan: &Plan) -> Result<(ServerPorts, ServicePorts, Vec<PortLease>)> {
+    let mut layout = Layout::new(plan.ports);
+    let servers = layout.servers(plan.store == Store::Scylla)?;
+    let services = layout.services(plan.gateways, plan.workers)?;
+    Ok((servers, services, layout.finish()?))
+}
+
 /// As [`start`], on the servers tests share when `shared` is given; the leases keep free ports ours.
 pub(super) fn start_on(plan: &Plan, shared: Option<&Shared>) -> Result<(Stack, Vec<PortLease>)> {
-    let run_dir = fresh(plan.run_dir.as_deref().context("a plan that is started has a run folder")?)?;
+    let run_dir = fresh(folder_of(plan)?)?;
     let stack = Stack::at(run_dir.path());
     // Every port is known to be free before anything is made.
-    let mut layout = Layout::new(plan.ports);
-    let server_ports = layout.servers(plan.store == Store::Scylla)?;
-    let ports = layout.services(plan.gateways, plan.workers)?;
-    let leases = layout.finish()?;
+    let (server_ports, ports, leases) = lay_out(plan)?;
     let (servers, backing) = match shared {
         Some(shared) => servers_beside(shared, &run_dir, plan, server_ports.nats)?,
         None => own_servers(&run_dir, plan, server_ports)?,
@@ -73,12 +87,17 @@ pub(crate) fn start_test_servers(folder: &Path) -> Result<Stack> {
 /// The run folder, in which nothing may run yet.
 fn fresh(folder: &Path) -> Result<RunDir> {
     let run_dir = RunDir::create(folder)?;
-    let living = Stack::at(run_dir.path()).living()?;
+    require_nothing_runs(&Stack::at(run_dir.path()))?;
+    run_dir.forget()?;
+    Ok(run_dir)
+}
+
+fn require_nothing_runs(stack: &Stack) -> Result<()> {
+    let living = stack.living()?;
     if !living.is_empty() {
         bail!("already running: {}; `cargo x down` ends them, `cargo x status` shows them", living.join(", "));
     }
-    run_dir.forget()?;
-    Ok(run_dir)
+    Ok(())
 }
 
 /// Ends what came up before `error`.

@@ -31,4 +31,4 @@ pub use port::PortLease;
 pub use test_env::test_env;
 pub use test_stack::TestStack;
 
-pub(crate) use assembly::{start, start_test_servers};
+pub(crate) use assembly::{check, start, start_test_servers};

@@ -58,11 +58,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A stack for people, in `run_dir`, out of the programs in the folder `binaries`; it stays when this process ends.
-    pub(crate) fn new(run_dir: &Path, binaries: &Path) -> Self {
+    /// A stack for people, in `run_dir`; it stays when this process ends.
+    pub(crate) fn new(run_dir: &Path) -> Self {
         Self {
             run_dir: Some(run_dir.to_owned()),
-            binaries: binaries.to_owned(),
+            binaries: PathBuf::new(),
             store: Store::Postgres,
             gateways: 1,
             workers: 1,
@@ -82,10 +82,11 @@ impl Plan {
         let binaries = test.parent().and_then(Path::parent).unwrap_or(Path::new("."));
         Self {
             run_dir: None,
+            binaries: binaries.to_owned(),
             ports: Ports::Auto,
             is_detached: false,
             has_callers_settings: false,
-            ..Self::new(Path::new(""), binaries)
+            ..Self::new(Path::new(""))
         }
     }
 
@@ -111,6 +112,12 @@ impl Plan {
     #[must_use]
     pub fn limits(self, has_limits: bool) -> Self {
         Self { has_limits, ..self }
+    }
+
+    /// The folder with our own programs.
+    #[must_use]
+    pub(crate) fn binaries(self, binaries: PathBuf) -> Self {
+        Self { binaries, ..self }
     }
 
     /// Fixed or free ports.

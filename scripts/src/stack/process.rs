@@ -62,7 +62,7 @@ impl Process {
 
     /// Starts the server; it need not be ready yet.
     pub(crate) fn launch(&self, run_dir: &RunDir, order: usize) -> Result<Record> {
-        let log_file = run_dir.log_file(&self.name);
+        let (log_file, log_from) = (run_dir.log_file(&self.name), run_dir.log_bytes(&self.name));
         let log = File::options()
             .create(true)
             .append(true)
@@ -88,7 +88,7 @@ impl Process {
         let identity = Identity::of(i32::try_from(child.id())?);
         // Somebody has to take note of its end, or its remains stay in the process table for as long as we live.
         thread::spawn(move || child.wait());
-        let record = Record { order, process: self.clone(), identity };
+        let record = Record { order, process: self.clone(), identity, log_from };
         run_dir.save(&record)?;
         Ok(record)
     }
@@ -108,11 +108,11 @@ impl Record {
                 bail!("interrupted");
             }
             if Instant::now() > deadline {
-                bail!("{name} is not ready after {within:?}\n{}", tail_of(run_dir, name));
+                bail!("{name} is not ready after {within:?}\n{}", tail_of(run_dir, name, self.log_from));
             }
             thread::sleep(LOOK_AGAIN);
         }
-        bail!("{name} ended while starting\n{}", tail_of(run_dir, name))
+        bail!("{name} ended while starting\n{}", tail_of(run_dir, name, self.log_from))
     }
 
     /// Asks the server to end; does not wait.
@@ -154,11 +154,11 @@ impl Record {
     }
 }
 
-/// The end of a process' log, introduced by where all of it is.
-pub(crate) fn tail_of(run_dir: &RunDir, name: &str) -> String {
+/// The end of a process' log after its byte `from`, introduced by where all of it is.
+pub(crate) fn tail_of(run_dir: &RunDir, name: &str, from: usize) -> String {
     let file = run_dir.log_file(name);
     let text = fs::read(&file).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
+    let text = String::from_utf8_lossy(text.get(from..).unwrap_or_default());
     let lines: Vec<_> = text.lines().collect();
     let shown = lines.iter().skip(lines.len().saturating_sub(LOG_LINES_SHOWN));
     let shown: Vec<_> = shown.map(|line| format!("  | {line}")).collect();

@@ -24,6 +24,8 @@ pub(crate) struct Record {
     pub(crate) order: usize,
     pub(crate) process: Process,
     pub(crate) identity: Option<Identity>,
+    /// Where in the log this start begins; before it are earlier ones.
+    pub(crate) log_from: usize,
 }
 
 impl Record {
@@ -51,6 +53,12 @@ impl RunDir {
 
     pub(crate) fn log_file(&self, name: &str) -> PathBuf {
         self.0.join(format!("{name}.log"))
+    }
+
+    /// How long the log is now.
+    pub(crate) fn log_bytes(&self, name: &str) -> usize {
+        let bytes = fs::metadata(self.log_file(name)).map_or(0, |metadata| metadata.len());
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn pid_file(&self, name: &str) -> PathBuf {

@@ -101,6 +101,7 @@ impl Services<'_> {
         const NAME: &str = "migrate";
         console::step("migrating", "the database, the message store and the streams");
         let program = self.plan.binaries.join("chat-worker");
+        let log_from = self.run_dir.log_bytes(NAME);
         let log = std::fs::File::options().create(true).append(true).open(self.run_dir.log_file(NAME))?;
         let status = Command::new(&program)
             .arg(NAME)
@@ -113,7 +114,7 @@ impl Services<'_> {
             .status()
             .with_context(|| format!("cannot start {}", program.display()))?;
         if !status.success() {
-            bail!("the migrations failed ({status})\n{}", tail_of(self.run_dir, NAME));
+            bail!("the migrations failed ({status})\n{}", tail_of(self.run_dir, NAME, log_from));
         }
         Ok(())
     }
