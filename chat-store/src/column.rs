@@ -1,5 +1,7 @@
 //! How columns hold what the contract speaks of: both databases have signed integers and plain UUIDs.
 
+use std::fmt;
+
 use schema::{envelope::Kind, id::UserId};
 use uuid::Uuid;
 
@@ -11,7 +13,7 @@ pub(crate) fn of_seq(seq: u64) -> i64 {
 }
 
 /// The inverse of [`of_seq`].
-pub(crate) fn seq(value: i64, table: &'static str, id: impl ToString) -> Result<u64, StoreError> {
+pub(crate) fn seq(value: i64, table: &'static str, id: impl fmt::Display) -> Result<u64, StoreError> {
     u64::try_from(value).map_err(|_negative| corrupt(table, "seq", id))
 }
 
@@ -21,13 +23,13 @@ pub(crate) fn of_user(user: Option<UserId>) -> Option<Uuid> {
 }
 
 /// The kind of a log frame; none = a skip.
-pub(crate) fn kind(text: Option<&str>, table: &'static str, id: impl ToString) -> Result<Option<Kind>, StoreError> {
+pub(crate) fn kind(text: Option<&str>, table: &'static str, id: impl fmt::Display) -> Result<Option<Kind>, StoreError> {
     let Some(text) = text else { return Ok(None) };
     Kind::parse(text).map(Some).ok_or_else(|| corrupt(table, "kind", id))
 }
 
 /// A row holds what no version of this program has written.
-pub(crate) fn corrupt(table: &'static str, column: &'static str, id: impl ToString) -> StoreError {
+pub(crate) fn corrupt(table: &'static str, column: &'static str, id: impl fmt::Display) -> StoreError {
     StoreError::Corrupt { table, column, id: id.to_string() }
 }
 

@@ -39,16 +39,16 @@ struct Row {
 /// The months of a room, in no order.
 pub(super) async fn of_room(store: &ScyllaStore, room: RoomId) -> Result<Vec<Bucket>, StoreError> {
     let rows: Vec<Row> = store.rows(&store.statements.room_buckets, (room.as_uuid(),)).await?;
-    rows.into_iter().map(|row| decode(row, "chat_buckets_by_event", room.as_uuid())).collect()
+    rows.iter().map(|row| decode(row, "chat_buckets_by_event", room.as_uuid())).collect()
 }
 
 /// The months of a person, in no order.
 pub(super) async fn of_user(store: &ScyllaStore, user: UserId) -> Result<Vec<Bucket>, StoreError> {
     let rows: Vec<Row> = store.rows(&store.statements.user_buckets, (user.as_uuid(),)).await?;
-    rows.into_iter().map(|row| decode(row, "chat_buckets_by_user", user.as_uuid())).collect()
+    rows.iter().map(|row| decode(row, "chat_buckets_by_user", user.as_uuid())).collect()
 }
 
-fn decode(row: Row, table: &'static str, id: Uuid) -> Result<Bucket, StoreError> {
+fn decode(row: &Row, table: &'static str, id: Uuid) -> Result<Bucket, StoreError> {
     Ok(Bucket {
         month: row.bucket,
         // The two are written together; should one be missing, the month is read in any case.

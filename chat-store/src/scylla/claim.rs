@@ -25,6 +25,9 @@ use crate::{
     standing::{self, Change, Target},
 };
 
+/// How many ids one request asks for: each is a partition of its own, but a request for each costs more than that.
+const IDS_A_READ: usize = 32;
+
 const TABLE: &str = "chat_message_ids";
 
 /// A seq that says it is this id. The lowest counts.
@@ -72,6 +75,7 @@ impl Known {
 
 #[derive(::scylla::DeserializeRow)]
 struct Row {
+    message_id: Uuid,
     seq: Option<i64>,
     change_id: Option<Uuid>,
     event_id: Option<Uuid>,
@@ -91,24 +95,29 @@ impl ScyllaStore {
         &self,
         ids: impl IntoIterator<Item = MessageId>,
     ) -> Result<HashMap<MessageId, Known>, StoreError> {
-        let reads = ids.into_iter().map(|id| async move {
-            let rows = self.rows(&self.statements.claims, (id.as_uuid(),)).await?;
-            Ok((id, decode(id, rows)?))
-        });
-        stream::iter(reads).buffer_unordered(IN_FLIGHT_MAX).try_collect().await
+        let mut known: HashMap<MessageId, Known> = ids.into_iter().map(|id| (id, Known::default())).collect();
+        let ids: Vec<Uuid> = known.keys().map(|id| id.as_uuid()).collect();
+        let reads = ids.chunks(IDS_A_READ).map(|ids| self.rows::<Row>(&self.statements.claims, (ids,)));
+        let answers: Vec<Vec<Row>> =
+            stream::iter(reads.collect::<Vec<_>>()).buffer_unordered(IN_FLIGHT_MAX).try_collect().await?;
+        for row in answers.into_iter().flatten() {
+            let id = MessageId::from_uuid(row.message_id);
+            known.entry(id).or_default().add(id, row)?;
+        }
+        Ok(known)
     }
 }
 
-fn decode(id: MessageId, rows: Vec<Row>) -> Result<Known, StoreError> {
-    let mut known = Known::default();
-    for row in rows {
+impl Known {
+    /// Adds a row of the partition; rows come ascending in seq.
+    fn add(&mut self, id: MessageId, row: Row) -> Result<(), StoreError> {
         let is_void = row.is_void == Some(true);
-        known.has_reactions |= row.has_reactions == Some(true);
-        known.has_void |= is_void;
-        known.knowledge += i64::from(is_void);
+        self.has_reactions |= row.has_reactions == Some(true);
+        self.has_void |= is_void;
+        self.knowledge += i64::from(is_void);
         // Without them it is no row yet: only a mark upon a row that is still to come.
-        let (Some(seq), Some(room), Some(created_at)) = (row.seq, row.event_id, row.created_at) else { continue };
-        known.knowledge += 1;
+        let (Some(seq), Some(room), Some(created_at)) = (row.seq, row.event_id, row.created_at) else { return Ok(()) };
+        self.knowledge += 1;
         let at = Target {
             room_id: RoomId::from_uuid(room),
             seq: column::seq(seq, TABLE, id)?,
@@ -117,7 +126,7 @@ fn decode(id: MessageId, rows: Vec<Row>) -> Result<Known, StoreError> {
         };
         let created_at = timestamp(created_at, TABLE, id)?;
         match row.change_id {
-            None => known.claims.push(Claim {
+            None => self.claims.push(Claim {
                 at,
                 created_at,
                 target_id: row.target_id.map(MessageId::from_uuid),
@@ -127,11 +136,11 @@ fn decode(id: MessageId, rows: Vec<Row>) -> Result<Known, StoreError> {
             Some(change_id) => {
                 let Target { room_id, seq, kind, sender } = at;
                 let change = Change { room_id, seq, kind, sender, created_at, content: row.content };
-                known.changes.push(Kept { id: MessageId::from_uuid(change_id), change });
+                self.changes.push(Kept { id: MessageId::from_uuid(change_id), change });
             }
         }
+        Ok(())
     }
-    Ok(known)
 }
 
 /// Says that the id of `entry` stands at its seq.

@@ -14,7 +14,7 @@ use crate::StoreError;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// How long making one table may take: a cluster must agree on it.
-const MIGRATE_WITHIN: Duration = Duration::from_secs(60);
+const MIGRATE_WITHIN: Duration = Duration::from_mins(1);
 
 /// A session without a keyspace, or in one.
 pub(super) async fn connect(nodes: &[String], keyspace: Option<&str>, within: Duration) -> Result<Session, StoreError> {

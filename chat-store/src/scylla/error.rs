@@ -31,9 +31,10 @@ pub(super) fn preparation(error: PrepareError) -> StoreError {
 /// Why a session could not be made.
 pub(super) fn session(error: NewSessionError) -> StoreError {
     let is_refusal = match &error {
-        NewSessionError::EmptyKnownNodesList | NewSessionError::IllegalConfig(_) => true,
+        NewSessionError::EmptyKnownNodesList
+        | NewSessionError::IllegalConfig(_)
+        | NewSessionError::UseKeyspaceError(UseKeyspaceError::BadKeyspaceName(_)) => true,
         NewSessionError::UseKeyspaceError(UseKeyspaceError::RequestError(attempt)) => is_refused(attempt),
-        NewSessionError::UseKeyspaceError(UseKeyspaceError::BadKeyspaceName(_)) => true,
         _ => false,
     };
     told(error, is_refusal)

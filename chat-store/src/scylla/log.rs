@@ -94,18 +94,13 @@ pub(super) fn skip(store: &ScyllaStore, place: &Place) -> Mutation {
 pub(super) async fn erase(store: &ScyllaStore, place: &Place, erased_seq: u64) -> Result<Mutation, StoreError> {
     let (room, month, seq) = place.key();
     let erased_seq = column::of_seq(erased_seq);
-    let body = body(store, place).await?;
     let statements = &store.statements;
-    Ok(match body {
-        Some(body) => {
-            let values = (place.overruled(), erasure::erase(&body), erased_seq, room, month, seq);
-            Mutation::new(place.partition(), &statements.log_erase, values).of_bytes(body.len())
-        }
-        None => {
-            let values = (place.overruled(), erased_seq, room, month, seq);
-            Mutation::new(place.partition(), &statements.log_mark_erased, values)
-        }
-    })
+    let Some(body) = body(store, place).await? else {
+        let values = (place.overruled(), erased_seq, room, month, seq);
+        return Ok(Mutation::new(place.partition(), &statements.log_mark_erased, values));
+    };
+    let values = (place.overruled(), erasure::erase(&body), erased_seq, room, month, seq);
+    Ok(Mutation::new(place.partition(), &statements.log_erase, values).of_bytes(body.len()))
 }
 
 #[derive(::scylla::DeserializeRow)]

@@ -100,8 +100,8 @@ statements! {
     claim_blank = "UPDATE chat_message_ids USING TIMESTAMP 2 SET said = null, content = null
         WHERE message_id = ? AND seq = ?";
     claim_reacted = "UPDATE chat_message_ids USING TIMESTAMP 1 SET has_reactions = true WHERE message_id = ?";
-    claims = "SELECT seq, change_id, event_id, kind, sender, created_at, target_id, said, content, is_void,
-        has_reactions FROM chat_message_ids WHERE message_id = ?";
+    claims = "SELECT message_id, seq, change_id, event_id, kind, sender, created_at, target_id, said, content, is_void,
+        has_reactions FROM chat_message_ids WHERE message_id IN ?";
 
     reaction_insert = "INSERT INTO message_reactions
         (message_id, seq, emoji, user_id, event_id, is_added, created_at) VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP 1";

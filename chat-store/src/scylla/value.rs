@@ -1,5 +1,7 @@
 //! How values travel in CQL.
 
+use std::fmt;
+
 use ::scylla::value::{CqlTimestamp, MaybeUnset};
 use schema::clock::Timestamp;
 
@@ -11,6 +13,10 @@ pub(super) fn given<T>(value: Option<T>) -> MaybeUnset<T> {
 }
 
 /// A time from its column.
-pub(super) fn timestamp(value: CqlTimestamp, table: &'static str, id: impl ToString) -> Result<Timestamp, StoreError> {
+pub(super) fn timestamp(
+    value: CqlTimestamp,
+    table: &'static str,
+    id: impl fmt::Display,
+) -> Result<Timestamp, StoreError> {
     Timestamp::from_unix_millis(value.0).map_err(|_out_of_range| column::corrupt(table, "created_at", id))
 }

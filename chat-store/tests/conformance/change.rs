@@ -13,11 +13,11 @@ use crate::{
 type Story = fn(&Room) -> (Vec<Entry>, Vec<(MessageId, &'static str)>);
 
 fn insert_edit_edit_delete(room: &Room) -> (Vec<Entry>, Vec<(MessageId, &'static str)>) {
-    let (mut steps, mut names) = insert_edit_edit(room);
-    let delete = room.deletes(40, names[0].0);
-    names.push((delete.body.id(), "delete"));
-    steps.push(delete);
-    (steps, names)
+    let (mut story, mut labels) = insert_edit_edit(room);
+    let delete = room.deletes(40, labels[0].0);
+    labels.push((delete.body.id(), "delete"));
+    story.push(delete);
+    (story, labels)
 }
 
 fn insert_edit_edit(room: &Room) -> (Vec<Entry>, Vec<(MessageId, &'static str)>) {
@@ -29,25 +29,25 @@ fn insert_edit_edit(room: &Room) -> (Vec<Entry>, Vec<(MessageId, &'static str)>)
 }
 
 /// The picture of a story told in its own order.
-async fn told(store: &Store, story: Story) -> String {
+async fn told(store: &Store, tell: Story) -> String {
     let room = Room::new();
-    let (steps, names) = story(&room);
-    for step in &steps {
-        assert_eq!(write(store, step).await, Outcome::Stored);
+    let (steps, names) = tell(&room);
+    for entry in &steps {
+        assert_eq!(write(store, entry).await, Outcome::Stored);
     }
     room.picture(store, &names).await
 }
 
-async fn check_all_orders(store: &Store, story: Story) {
-    let expected = told(store, story).await;
-    let count = story(&Room::new()).0.len();
+async fn check_all_orders(store: &Store, tell: Story) {
+    let expected = told(store, tell).await;
+    let count = tell(&Room::new()).0.len();
     for order in permutations(&(0..count).collect::<Vec<_>>()) {
         for times in 1..=2 {
             let room = Room::new();
-            let (steps, names) = story(&room);
-            for step in &order {
+            let (steps, names) = tell(&room);
+            for index in &order {
                 for _repeated in 0..times {
-                    assert_eq!(write(store, &steps[*step]).await, Outcome::Stored, "{order:?}");
+                    assert_eq!(write(store, &steps[*index]).await, Outcome::Stored, "{order:?}");
                 }
             }
             assert_eq!(room.picture(store, &names).await, expected, "{order:?}, each {times} times");
@@ -64,13 +64,14 @@ pub(crate) async fn every_order_of_insert_edit_edit_ends_in_the_same_state(store
 }
 
 pub(crate) async fn insert_edit_edit_delete_at_once_end_in_the_same_state(store: &Store) {
-    for story in [insert_edit_edit_delete as Story, insert_edit_edit] {
+    let stories: [Story; 2] = [insert_edit_edit_delete, insert_edit_edit];
+    for story in stories {
         let expected = told(store, story).await;
         for round in 0..25 {
             let room = Room::new();
             let (steps, names) = story(&room);
-            // Each step twice, as two workers would write a redelivered one.
-            let writes = steps.iter().chain(&steps).map(|step| write(store, step));
+            // Each index twice, as two workers would write a redelivered one.
+            let writes = steps.iter().chain(&steps).map(|entry| write(store, entry));
             let outcomes = join_all(writes).await;
             assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Stored), "round {round}: {outcomes:?}");
             assert_eq!(room.picture(store, &names).await, expected, "round {round}");
@@ -83,7 +84,7 @@ pub(crate) async fn insert_edit_edit_delete_in_one_batch_end_in_the_same_state(s
     for order in permutations(&[0, 1, 2, 3]) {
         let room = Room::new();
         let (steps, names) = insert_edit_edit_delete(&room);
-        let batch: Vec<Entry> = order.iter().map(|step: &usize| steps[*step].clone()).collect();
+        let batch: Vec<Entry> = order.iter().map(|index: &usize| steps[*index].clone()).collect();
         assert_eq!(write_all(store, &batch).await, [Outcome::Stored; 4], "{order:?}");
         assert_eq!(room.picture(store, &names).await, expected, "{order:?}");
     }
@@ -136,8 +137,8 @@ pub(crate) async fn only_the_author_changes_a_message_whoever_comes_first(store:
         let own = room.edits(40, id, "mine!");
         let names = [(id, "insert"), (edit.body.id(), "edit"), (delete.body.id(), "delete"), (own.body.id(), "own")];
         let steps = [insert, edit.clone(), delete.clone(), own];
-        for step in &order {
-            write(store, &steps[*step]).await;
+        for index in &order {
+            write(store, &steps[*index]).await;
         }
         // Whatever was said before the message was there: once it is, they are refused.
         for refused in [&edit, &delete] {

@@ -45,7 +45,7 @@ pub(crate) async fn a_message_is_read_back_as_it_was_written(store: &Store) {
         deleted: false,
         reactions: vec![],
     };
-    assert_eq!(room.items(store).await, [expected.clone()]);
+    assert_eq!(room.items(store).await, std::slice::from_ref(&expected));
     assert_eq!(store.item(room.id, room.bob, id).await.unwrap(), Some(expected.clone()));
     assert_eq!(store.by_user(room.ann, None, 10).await.unwrap(), [expected], "under the true sender");
     assert_eq!(store.by_user(alias, None, 10).await.unwrap(), []);

@@ -16,7 +16,7 @@ fn time(seq: u64) -> Timestamp {
     let start = Timestamp::parse("2026-01-01T00:00:00.000Z").unwrap().unix_millis();
     let even = start + i64::try_from(seq).unwrap() * 78 * 60_000;
     let back = if seq % 7 < 3 && (500..700).contains(&seq) { 5 * 24 * 3_600_000 } else { 0 };
-    let far_back = if seq % 5 == 0 && (5000..5400).contains(&seq) { 70 * 24 * 3_600_000 } else { 0 };
+    let far_back = if seq.is_multiple_of(5) && (5000..5400).contains(&seq) { 70 * 24 * 3_600_000 } else { 0 };
     Timestamp::from_unix_millis(even - back - far_back).unwrap()
 }
 
