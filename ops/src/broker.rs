@@ -70,7 +70,7 @@ impl BrokerSettings {
                 let sender = sender.clone();
                 async move { note(&sender, &event) }
             })
-            .connect(servers)
+            .connect(servers.iter().map(without_credentials).collect::<Result<Vec<_>, _>>()?)
             .await?;
         let mut js = jetstream::new(client.clone());
         js.set_timeout(REQUEST_WITHIN);
@@ -109,6 +109,14 @@ fn credentials(servers: &[async_nats::ServerAddr]) -> ConnectOptions {
     })
 }
 
+/// The same address without user and password: the client writes its addresses into the log.
+fn without_credentials(server: &async_nats::ServerAddr) -> Result<async_nats::ServerAddr, std::io::Error> {
+    let text = server.as_url_str();
+    let (scheme, rest) = text.split_once("://").unwrap_or(("nats", text));
+    let (_credentials, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+    format!("{scheme}://{place}").parse()
+}
+
 /// 100 ms, doubled up to 2 s, and half of it left to chance: a thousand clients do not come at once.
 fn reconnect_delay(attempts: usize) -> Duration {
     let doublings = u32::try_from(attempts.min(5)).unwrap_or(5);
@@ -133,4 +141,69 @@ fn note(changes: &broadcast::Sender<LinkChange>, event: &Event) {
     };
     // Nobody listening is fine: whoever subscribes later starts from a resync.
     drop(changes.send(change));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_for_the_log_holds_no_password() {
+        let check = |address: &str, expected: &str| {
+            let server = address.parse().expect("an address");
+            assert_eq!(without_credentials(&server).expect("an address").as_url_str(), expected);
+        };
+        check("nats://api:canary@127.0.0.1:4222", "nats://127.0.0.1:4222");
+        check("tls://api:canary@nats.example.org:4222", "tls://nats.example.org:4222");
+        check("nats://127.0.0.1:4222", "nats://127.0.0.1:4222");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(url: &str) -> BrokerSettings {
+        BrokerSettings { nats_url: url.into(), nats_ping: Duration::from_secs(10) }
+    }
+
+    #[test]
+    fn a_wrong_address_names_the_variable_and_not_the_password() {
+        for url in ["", "http://gateway:s3cret@localhost", "nats://gateway:s3cret@localhost:port", "nats://a,,nats://b"]
+        {
+            let error = settings(url).check().expect_err(url).to_string();
+            assert!(error.starts_with("NATS_URL "), "{url} says {error}");
+            assert!(!error.contains("s3cret"), "{url} says {error}");
+        }
+        assert!(!format!("{:?}", settings("nats://gateway:s3cret@localhost")).contains("s3cret"));
+    }
+
+    #[test]
+    fn a_cluster_is_a_list() {
+        let servers = settings("nats://gateway:pw@a:4222, nats://b:4223").servers().expect("two addresses");
+        let hosts: Vec<_> = servers.iter().map(|server| (server.host(), server.port())).collect();
+        assert_eq!(hosts, [("a", 4222), ("b", 4223)]);
+    }
+
+    #[test]
+    fn coming_back_is_slower_each_time_never_slow_and_never_in_step() {
+        for (attempts, longest) in [(0, 100), (1, 200), (2, 400), (4, 1600), (5, 2000), (1_000_000, 2000)] {
+            let longest = Duration::from_millis(longest);
+            let delays: Vec<_> = (0..100).map(|_| reconnect_delay(attempts)).collect();
+            assert!(delays.iter().all(|delay| (longest / 2..=longest).contains(delay)), "{attempts}: {delays:?}");
+            assert!(delays.iter().any(|delay| *delay != delays[0]), "{attempts}");
+        }
+    }
+
+    #[test]
+    fn only_what_may_have_cost_messages_is_passed_on() {
+        let (changes, mut heard) = broadcast::channel(LINK_CHANGES_MAX);
+        note(&changes, &Event::Disconnected);
+        note(&changes, &Event::Connected);
+        note(&changes, &Event::LameDuckMode);
+        note(&changes, &Event::SlowConsumer(7));
+        assert_eq!(heard.try_recv(), Ok(LinkChange::Reconnected));
+        assert_eq!(heard.try_recv(), Ok(LinkChange::Overflowed));
+        assert_eq!(heard.try_recv(), Err(broadcast::error::TryRecvError::Empty));
+    }
 }
