@@ -23,8 +23,7 @@ async fn grace_passes(api: &TestApi) {
     let client = deadpool_redis::redis::Client::open(scripts::stack::test_env("REDIS_URL")).unwrap();
     let mut redis = client.get_multiplexed_async_connection().await.unwrap();
     let pattern = format!("{}:refresh:*:grace:*", api.redis_prefix);
-    let keys: Vec<String> =
-        deadpool_redis::redis::cmd("KEYS").arg(pattern).query_async(&mut redis).await.unwrap();
+    let keys: Vec<String> = deadpool_redis::redis::cmd("KEYS").arg(pattern).query_async(&mut redis).await.unwrap();
     assert!(!keys.is_empty(), "nothing was in its grace");
     let _: u32 = deadpool_redis::redis::cmd("DEL").arg(&keys[..]).query_async(&mut redis).await.unwrap();
 }
@@ -229,14 +228,8 @@ async fn a_ticket_stands_for_its_user_for_thirty_seconds(pool: PgPool) {
     let key = Ticket::redis_key(&api.redis_prefix, issued["ticket"].as_str().unwrap());
     let client = deadpool_redis::redis::Client::open(scripts::stack::test_env("REDIS_URL")).unwrap();
     let mut redis = client.get_multiplexed_async_connection().await.unwrap();
-    let (value, ttl): (String, i64) = deadpool_redis::redis::pipe()
-        .cmd("GET")
-        .arg(&key)
-        .cmd("TTL")
-        .arg(&key)
-        .query_async(&mut redis)
-        .await
-        .unwrap();
+    let (value, ttl): (String, i64) =
+        deadpool_redis::redis::pipe().cmd("GET").arg(&key).cmd("TTL").arg(&key).query_async(&mut redis).await.unwrap();
     let ticket: Ticket = serde_json::from_str(&value).unwrap();
     assert_eq!(ticket.user_id, ann.id);
     assert!((1..=30).contains(&ttl));

@@ -53,8 +53,19 @@ async fn strange_values_in_every_field_break_nothing(pool: PgPool) {
     let ann = api.user("ann").await;
     let id = ann.makes_event("Lunch", &[]).await["id"].as_str().unwrap().to_owned();
     let strange = [
-        json!(null), json!(true), json!(-1), json!(1e308), json!(""), json!("\u{0}"), json!("\u{202e}x"),
-        json!("x".repeat(10_000)), json!([]), json!([[]]), json!({}), json!({"$ne": null}), json!("' OR 1=1 --"),
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(1e308),
+        json!(""),
+        json!("\u{0}"),
+        json!("\u{202e}x"),
+        json!("x".repeat(10_000)),
+        json!([]),
+        json!([[]]),
+        json!({}),
+        json!({"$ne": null}),
+        json!("' OR 1=1 --"),
     ];
     let routes: [(Method, String, &[&str]); 8] = [
         (Method::POST, "/auth/register".into(), &["email", "password", "display_name"]),

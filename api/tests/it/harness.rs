@@ -202,6 +202,8 @@ impl TestApi {
 impl Drop for TestApi {
     fn drop(&mut self) {
         self.lifecycle.stop();
+        // Or the test's database could not be dropped: PostgreSQL waits for who is still connected.
+        self.postgres_gate.shut();
     }
 }
 

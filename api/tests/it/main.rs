@@ -5,6 +5,7 @@ mod bad_input;
 mod events;
 mod gate;
 mod harness;
+mod logs;
 mod messages;
 mod outage;
 mod outbox;

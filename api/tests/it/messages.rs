@@ -183,7 +183,8 @@ async fn what_became_of_a_message_can_be_asked(pool: PgPool) {
     api.runs_a_worker().await;
     let saved = json!({"status": "saved", "id": said["id"], "seq": said["seq"]});
     eventually("it is saved", async || (status("a-1").await == saved).then_some(())).await;
-    eventually("the rest is settled", async || (status("a-2").await == json!({"status": "absent"})).then_some(())).await;
+    eventually("the rest is settled", async || (status("a-2").await == json!({"status": "absent"})).then_some(()))
+        .await;
     refused(ann.get(&format!("/messages/status?room_id={room}")).await, 422, "invalid_fields").await;
 }
 

@@ -61,7 +61,8 @@ async fn without_the_broker_a_message_is_refused_in_time_and_history_goes_on(poo
     let room = ann.makes_room(&[]).await;
     ann.says(room, "a-1", "hi").await;
     api.nats.kill();
-    eventually("it is noticed", async || (api.ops("/readyz").send().await.unwrap().status() == 503).then_some(())).await;
+    eventually("it is noticed", async || (api.ops("/readyz").send().await.unwrap().status() == 503).then_some(()))
+        .await;
     let began = Instant::now();
     let body = json!({"temp_id": "a-2", "content": "hello?"});
     refused(ann.post(&format!("/rooms/{room}/messages"), body).await, 503, "unavailable").await;

@@ -166,10 +166,11 @@ async fn a_row_that_is_refused_waits_and_the_other_lanes_go_on(pool: PgPool) {
     .await
     .unwrap();
     let error = eventually("the row was refused", async || {
-        let error: Option<String> = sqlx::query_scalar("SELECT error FROM outbox WHERE NOT processed AND retry_count > 0")
-            .fetch_optional(&api.pg)
-            .await
-            .unwrap();
+        let error: Option<String> =
+            sqlx::query_scalar("SELECT error FROM outbox WHERE NOT processed AND retry_count > 0")
+                .fetch_optional(&api.pg)
+                .await
+                .unwrap();
         error
     })
     .await;

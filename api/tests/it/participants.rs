@@ -43,7 +43,8 @@ async fn everybody_answers_for_themselves_and_who_declines_stays(pool: PgPool) {
         let given = read(bob.put(&format!("{path}/me"), json!({"answer": answer})).await, 200).await;
         assert_eq!((&given["user_id"], &given["answer"]), (&json!(bob.id), &json!(answer)));
     }
-    let problem = refused(bob.put(&format!("{path}/me"), json!({"answer": "maybe"})).await, 422, "invalid_fields").await;
+    let problem =
+        refused(bob.put(&format!("{path}/me"), json!({"answer": "maybe"})).await, 422, "invalid_fields").await;
     assert_eq!(wrong_fields(&problem), [("answer".to_owned(), "invalid".to_owned())]);
     let list = read(bob.get(&path).await, 200).await;
     let answers: Vec<&Value> = list["items"].as_array().unwrap().iter().map(|p| &p["answer"]).collect();

@@ -11,7 +11,10 @@ async fn a_profile_is_changed_by_its_owner_and_seen_by_others(pool: PgPool) {
     let (ann, bob) = (api.user("ann").await, api.user("bob").await);
     let body = json!({"display_name": "Anne", "status_text": "at lunch", "role": "admin"});
     let me = read(ann.patch("/users/me", body).await, 200).await;
-    assert_eq!((&me["display_name"], &me["status_text"], &me["role"]), (&json!("Anne"), &json!("at lunch"), &json!("user")));
+    assert_eq!(
+        (&me["display_name"], &me["status_text"], &me["role"]),
+        (&json!("Anne"), &json!("at lunch"), &json!("user"))
+    );
     let seen = read(bob.get(&format!("/users/{}", ann.id)).await, 200).await;
     assert_eq!(seen, json!({"id": ann.id, "display_name": "Anne", "status_text": "at lunch"}));
     let me = read(ann.patch("/users/me", json!({"status_text": null})).await, 200).await;
