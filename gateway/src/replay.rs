@@ -165,25 +165,25 @@ async fn read_page(gateway: &Gateway, room: &Room, cursor: u64) -> Result<Page, 
     let page = gateway.log.page(room.id, cursor, limit::REPLAY_PAGE).await.map_err(|error| error.to_string())?;
     // Asked after the page was read: what has aged out before or meanwhile is found in the store.
     let first_seq = gateway.health.first_seq_near(cursor).await?;
-    let mut frames = Frames { room: room.id, prev: cursor, frames: Vec::new() };
+    let mut stretch = Stretch { room: room.id, prev: cursor, frames: Vec::new() };
     if cursor + 1 < first_seq {
         let border = page.messages.first().map_or(first_seq, |message| message.seq.min(first_seq));
-        if !frames.read_store(gateway, border).await? {
-            return Ok(Page::new(&frames.frames, cursor, 0));
+        if !stretch.read_store(gateway, border).await? {
+            return Ok(Page::new(&stretch.frames, cursor, 0));
         }
     }
-    frames.read_stream(gateway, &page.messages).await?;
-    Ok(Page::new(&frames.frames, cursor, page.pending))
+    stretch.read_stream(gateway, &page.messages).await?;
+    Ok(Page::new(&stretch.frames, cursor, page.pending))
 }
 
 /// A stretch in the making: each frame is told which one was before it, wherever it came from.
-struct Frames {
+struct Stretch {
     room: RoomId,
     prev: u64,
     frames: Vec<Rendered>,
 }
 
-impl Frames {
+impl Stretch {
     fn push(&mut self, seq: u64, render: impl FnOnce(RoomId, u64) -> Rendered) {
         self.frames.push(render(self.room, self.prev));
         self.prev = seq;

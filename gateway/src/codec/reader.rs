@@ -170,11 +170,11 @@ mod tests {
         match payload.len() {
             len @ 0..=125 => bytes.push(0x80 | u8::try_from(len).expect("small")),
             len @ 126..=0xffff => {
-                bytes.push(0x80 | 126);
+                bytes.push(0xfe);
                 bytes.extend(u16::try_from(len).expect("fits").to_be_bytes());
             }
             len => {
-                bytes.push(0x80 | 127);
+                bytes.push(0xff);
                 bytes.extend(u64::try_from(len).expect("fits").to_be_bytes());
             }
         }
