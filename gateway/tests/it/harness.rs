@@ -102,7 +102,9 @@ impl Drop for Scene {
     fn drop(&mut self) {
         let runtime = self.runtime.take();
         // A runtime may not be waited for on a thread of another one.
-        let ended = std::thread::spawn(move || runtime.into_iter().for_each(|runtime| runtime.shutdown_timeout(ms(2_000)))).join();
+        let ended =
+            std::thread::spawn(move || runtime.into_iter().for_each(|runtime| runtime.shutdown_timeout(ms(2_000))))
+                .join();
         drop(ended);
     }
 }

@@ -126,7 +126,8 @@ async fn who_is_added_gets_in_at_once(pool: PgPool) {
     scene.announce(&added).await;
     let let_in = async || {
         phone.say(&json!({"type": "join", "room_id": room})).await;
-        let answer = phone.hears_where("an answer", |frame| frame["type"] == "joined" || frame["type"] == "error").await;
+        let answer =
+            phone.hears_where("an answer", |frame| frame["type"] == "joined" || frame["type"] == "error").await;
         (answer["type"] == "joined").then_some(())
     };
     let started = Instant::now();
@@ -196,7 +197,8 @@ async fn a_slow_reader_catches_up_at_its_own_pace(pool: PgPool) {
     for n in 0..3_000 {
         last = scene.publish(room, &ann, &format!("a-{n}"), &body).await;
     }
-    let mut raw = gateway.door().token(&ben.token()).query(&format!("event_id={room}&since=0")).open_raw().await.unwrap();
+    let mut raw =
+        gateway.door().token(&ben.token()).query(&format!("event_id={room}&since=0")).open_raw().await.unwrap();
     let mut live = gateway.phone_in(&ann, room).await;
     let started = Instant::now();
     live.sends(room, "live", "others are not held up").await;

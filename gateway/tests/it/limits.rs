@@ -41,7 +41,7 @@ async fn every_bad_frame_is_answered_by_its_code(pool: PgPool) {
         phone.sends(room, &format!("after-{code}"), "the socket lives").await;
     }
     let unnamed: Vec<(String, &str)> = vec![
-        ("".into(), "invalid_frame"),
+        (String::new(), "invalid_frame"),
         ("hi".into(), "invalid_frame"),
         ("[]".into(), "invalid_frame"),
         ("null".into(), "invalid_frame"),

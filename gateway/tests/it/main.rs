@@ -1,5 +1,11 @@
 //! The gateway against a real nats-server of each test's own, real PostgreSQL and real Redis; the
 //! worker is played by the harness.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it does not expect fails; clippy sees that only inside #[test]"
+)]
 
 mod faults;
 mod handshake;

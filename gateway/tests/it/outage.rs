@@ -174,15 +174,13 @@ async fn a_log_whose_numbers_went_back_takes_no_messages(pool: PgPool) {
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_worker_that_is_far_behind_closes_the_log_to_new_messages(pool: PgPool) {
-    let scene = Scene::sized(pool, Sizes { chat_age_max: Duration::from_secs(3_600), ..Sizes::default() }).await;
+    let scene = Scene::sized(pool, Sizes { chat_age_max: Duration::from_hours(1), ..Sizes::default() }).await;
     let (ann, ben, room) = scene.pair().await;
     scene.publish(room, &ben, "b-1", "not stored").await;
     // By this gateway's clock that was 31 minutes ago.
     let gateway = scene.gateway_with(|config| config.common.clock.clock_offset_ms = 31 * 60_000).await;
-    let token = crate::keys::known().sign(&schema::token::Claims {
-        exp: crate::harness::unix_now() + 7_200,
-        ..ann.claims()
-    });
+    let token =
+        crate::keys::known().sign(&schema::token::Claims { exp: crate::harness::unix_now() + 7_200, ..ann.claims() });
     let mut phone = gateway.door().token(&token).query(&format!("event_id={room}")).open().await.unwrap();
     phone.joined(room).await;
     phone.send(room, "a-1", "hi").await;
