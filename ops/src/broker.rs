@@ -79,10 +79,11 @@ impl BrokerSettings {
 
     fn servers(&self) -> Result<Vec<async_nats::ServerAddr>, BadSetting> {
         let parse = |url: &str| {
-            url.trim()
-                .parse()
-                // The parser's own words may quote the address, and so the password.
-                .map_err(|_may_hold_the_password| BadSetting::new("NATS_URL", "is not a nats:// address"))
+            // The parser's own words may quote the address, and so the password.
+            let refuse = || BadSetting::new("NATS_URL", "is not a nats:// address");
+            let server: async_nats::ServerAddr = url.trim().parse().map_err(|_may_hold_the_password| refuse())?;
+            // It takes an empty text for an address.
+            if server.host().is_empty() { Err(refuse()) } else { Ok(server) }
         };
         self.nats_url.expose_secret().split(',').map(parse).collect()
     }
@@ -157,11 +158,6 @@ mod tests {
         check("tls://api:canary@nats.example.org:4222", "tls://nats.example.org:4222");
         check("nats://127.0.0.1:4222", "nats://127.0.0.1:4222");
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     fn settings(url: &str) -> BrokerSettings {
         BrokerSettings { nats_url: url.into(), nats_ping: Duration::from_secs(10) }

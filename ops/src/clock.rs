@@ -49,3 +49,36 @@ impl ClockSettings {
         Clock::with_offset_millis(self.clock_offset_ms)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_off_is_off_by_that_much() {
+        let off = |millis| {
+            let (before, clock) = (Clock::default().now(), Clock::with_offset_millis(millis).now());
+            let difference = clock.unix_millis() - before.unix_millis() - millis;
+            assert!((0..5_000).contains(&difference), "{millis} is {difference} off");
+        };
+        off(0);
+        off(600_000);
+        off(-600_000);
+    }
+
+    #[test]
+    fn what_is_past_is_waited_for_no_time() {
+        let clock = Clock::default();
+        let at = |millis| Timestamp::from_unix_millis(clock.now().unix_millis() + millis).expect("a time");
+        assert_eq!(clock.until(at(-60_000)), Duration::ZERO);
+        let wait = clock.until(at(60_000));
+        assert!(wait > Duration::from_secs(55) && wait <= Duration::from_mins(1), "{wait:?}");
+    }
+
+    #[test]
+    fn seconds_before_1970_are_counted_downwards() {
+        let now = Clock::default().now().unix_millis();
+        let clock = Clock::with_offset_millis(-now - 1_500);
+        assert!((-2..=3).contains(&clock.unix_seconds()), "{}", clock.unix_seconds());
+    }
+}

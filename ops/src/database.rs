@@ -64,11 +64,56 @@ impl DatabaseSettings {
     }
 
     fn options(&self, url: &SecretString, variable: &'static str) -> Result<PgConnectOptions, BadSetting> {
-        let options: PgConnectOptions = url
-            .expose_secret()
-            .parse()
-            // The parser's own words may quote the address, and so the password.
-            .map_err(|_may_hold_the_password| BadSetting::new(variable, "is not a postgres:// address"))?;
+        // The parser's own words may quote the address, and so the password.
+        let refuse = || BadSetting::new(variable, "is not a postgres:// address");
+        let url = url.expose_secret();
+        // It looks at no scheme.
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(refuse());
+        }
+        let options: PgConnectOptions = url.parse().map_err(|_may_hold_the_password| refuse())?;
         Ok(options.statement_cache_capacity(self.database_statement_cache))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(url: &str, direct_url: Option<&str>) -> DatabaseSettings {
+        DatabaseSettings {
+            database_url: url.into(),
+            database_direct_url: direct_url.map(Into::into),
+            database_statement_cache: 0,
+            database_pool_max: 1,
+        }
+    }
+
+    #[test]
+    fn a_wrong_address_names_its_variable_and_not_the_password() {
+        const GOOD: &str = "postgres://ann:s3cret@localhost/timingle";
+        let check = |settings: &DatabaseSettings, variable: &str| {
+            let error = settings.check().expect_err(variable).to_string();
+            assert!(error.starts_with(&format!("{variable} ")), "{error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        };
+        assert!(settings(GOOD, None).check().is_ok());
+        check(&settings("", None), "DATABASE_URL");
+        check(&settings("ann:s3cret@localhost", None), "DATABASE_URL");
+        check(&settings("mysql://ann:s3cret@localhost/timingle", None), "DATABASE_URL");
+        check(&settings("postgres://ann:s3cret@localhost:port/timingle", None), "DATABASE_URL");
+        check(&settings(GOOD, Some("s3cret")), "DATABASE_DIRECT_URL");
+        check(&DatabaseSettings { database_pool_max: 0, ..settings(GOOD, None) }, "DATABASE_POOL_MAX");
+        assert!(!format!("{:?}", settings(GOOD, Some(GOOD))).contains("s3cret"));
+    }
+
+    #[test]
+    fn listening_goes_past_a_pooler_when_there_is_a_way() {
+        let host = |direct_url| {
+            let settings = settings("postgres://ann@pooler/timingle", direct_url);
+            settings.direct_options().expect("an address").get_host().to_owned()
+        };
+        assert_eq!(host(None), "pooler");
+        assert_eq!(host(Some("postgres://ann@database/timingle")), "database");
     }
 }

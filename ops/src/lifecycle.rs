@@ -118,6 +118,10 @@ impl Drop for VitalGuard {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+
     use super::*;
 
     #[tokio::test]
@@ -126,6 +130,86 @@ mod tests {
         lifecycle.spawn_vital("short", async {});
         lifecycle.stopping().cancelled().await;
         assert!(lifecycle.has_failed());
+    }
+
+    #[tokio::test]
+    async fn a_vital_task_that_panics_stops_the_process() {
+        let lifecycle = Lifecycle::new();
+        lifecycle.spawn_vital("broken", async { panic!("as it must in this test") });
+        lifecycle.stopping().cancelled().await;
+        assert!(lifecycle.has_failed());
+        assert!(lifecycle.drain(Duration::from_secs(5)).await, "a panic holds up no drain");
+    }
+
+    #[tokio::test]
+    async fn any_other_task_may_end_when_it_likes() {
+        let lifecycle = Lifecycle::new();
+        lifecycle.spawn(async {});
+        lifecycle.spawn(async { panic!("as it must in this test") });
+        assert!(lifecycle.drain(Duration::from_secs(5)).await);
+        assert!(!lifecycle.is_stopping() && !lifecycle.has_failed());
+    }
+
+    #[tokio::test]
+    async fn a_drain_waits_for_what_runs_and_no_longer_than_it_may() {
+        let lifecycle = Lifecycle::new();
+        let (release, released) = tokio::sync::oneshot::channel::<()>();
+        lifecycle.spawn(async move { drop(released.await) });
+        lifecycle.stop();
+        assert!(!lifecycle.drain(Duration::from_millis(20)).await, "the task is still there");
+        drop(release);
+        assert!(lifecycle.drain(Duration::from_secs(5)).await);
+    }
+
+    /// Set in the process that the next test starts: this very program, with that test alone.
+    const VICTIM: &str = "TIMINGLE_TEST_VICTIM";
+
+    #[tokio::test]
+    async fn a_signal_stops_the_process_and_a_second_one_ends_it() {
+        if std::env::var_os(VICTIM).is_some() {
+            return wait_for_signals().await;
+        }
+        for signals in [["TERM", "TERM"], ["INT", "TERM"]] {
+            let mut victim = tokio::process::Command::new(std::env::current_exe().expect("a path"))
+                .args([
+                    "--exact",
+                    "--nocapture",
+                    "lifecycle::tests::a_signal_stops_the_process_and_a_second_one_ends_it",
+                ])
+                .env(VICTIM, "1")
+                .stdout(std::process::Stdio::piped())
+                .kill_on_drop(true)
+                .spawn()
+                .expect("this program can be started again");
+            let mut says = BufReader::new(victim.stdout.take().expect("it is piped")).lines();
+            let id = victim.id().expect("it runs");
+            for (awaited, signal) in ["lives", "stops"].into_iter().zip(signals) {
+                while soon(says.next_line()).await.expect("a pipe").expect("the process lives") != awaited {}
+                let kill = format!("kill -{signal} {id}");
+                let sent = tokio::process::Command::new("sh").args(["-c", &kill]).status().await;
+                assert!(sent.is_ok_and(|status| status.success()));
+            }
+            let ended = soon(victim.wait()).await.expect("it is our child");
+            assert_eq!(ended.code(), Some(130), "after {signals:?}");
+        }
+    }
+
+    async fn wait_for_signals() {
+        let lifecycle = Lifecycle::new();
+        lifecycle.stop_on_signals().expect("signals can be heard");
+        tell("lives");
+        soon(lifecycle.stopping().cancelled()).await;
+        assert!(!lifecycle.has_failed());
+        tell("stops");
+        soon(std::future::pending()).await
+    }
+
+    fn tell(word: &str) {
+        writeln!(std::io::stdout(), "\n{word}").expect("the test listens");
+    }
+
+    async fn soon<T>(future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(10), future).await.expect("it took too long")
     }
 
     #[tokio::test]

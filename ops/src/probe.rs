@@ -144,3 +144,6 @@ pub async fn ask(address: SocketAddr) -> anyhow::Result<()> {
     anyhow::ensure!(answer.starts_with("HTTP/1.1 200"), "not ready: {answer}");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
