@@ -201,7 +201,7 @@ mod tests {
         soon(lifecycle.stopping().cancelled()).await;
         assert!(!lifecycle.has_failed());
         tell("stops");
-        soon(std::future::pending()).await
+        soon(std::future::pending::<()>()).await;
     }
 
     fn tell(word: &str) {

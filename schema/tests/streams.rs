@@ -41,7 +41,7 @@ async fn js(nats: &NatsServer, user: &str) -> jetstream::Context {
 async fn info(operator: &Client, of: &str) -> Value {
     let answer = operator.request(format!("$JS.API.{of}"), "".into()).await.expect("JetStream answers");
     let mut info: Value = serde_json::from_slice(&answer.payload).expect("JetStream answers in JSON");
-    if let Some(metadata) = info["config"]["metadata"].as_object_mut() {
+    if let Some(metadata) = info.pointer_mut("/config/metadata").and_then(Value::as_object_mut) {
         metadata.retain(|key, _| !key.starts_with("_nats."));
     }
     info
@@ -49,8 +49,8 @@ async fn info(operator: &Client, of: &str) -> Value {
 
 async fn state(operator: &Client, name: &str) -> (u64, u64, u64) {
     let info = info(operator, &format!("STREAM.INFO.{name}")).await;
-    let number = |field: &str| info["state"][field].as_u64().expect("a number");
-    (number("first_seq"), number("last_seq"), number("messages"))
+    let number = |path: &str| info.pointer(path).and_then(Value::as_u64).expect("a number");
+    (number("/state/first_seq"), number("/state/last_seq"), number("/state/messages"))
 }
 
 async fn publish(js: &jetstream::Context, room: RoomId, id: MessageId, text: &str) -> PublishAckFuture {

@@ -169,7 +169,7 @@ async fn a_head_that_is_too_large_is_answered_431() {
     assert!(ask(&mut client, &request(15 * 1024)).await.starts_with("HTTP/1.1 200 "));
     let answer = ask(&mut server.connect().await, &request(17 * 1024)).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
-    let many: String = (0..200).map(|n| format!("X-{n}: 1\r\n")).collect();
+    let many = "X-Many: 1\r\n".repeat(200);
     let answer = ask(&mut server.connect().await, &GET.replace("Host", &format!("{many}Host"))).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     let answer = ask(&mut server.connect().await, "\u{16}\u{3}\u{1} no HTTP\r\n\r\n").await;

@@ -13,6 +13,9 @@ use schema::{
 
 use super::sample::{ANN, ROOM, id};
 
+/// An id whose upper case is another text.
+const MIXED: &str = "0191e0a4-7c3b-7e2f-9a51-0f6d2c4b8e01";
+
 fn check<S: Display + PartialEq + std::fmt::Debug>(subject: &S, parse: fn(&str) -> Option<S>, expected: &str) {
     assert_eq!(subject.to_string(), expected);
     assert_eq!(parse(expected).as_ref(), Some(subject), "{expected}");
@@ -82,7 +85,6 @@ fn a_room_is_named_in_one_spelling_and_by_nothing_else() {
         assert!(found.iter().all(|one| *one == found[0]), "{token:?}: {found:?}");
         found[0]
     };
-    const MIXED: &str = "0191e0a4-7c3b-7e2f-9a51-0f6d2c4b8e01";
     assert!(parses(ROOM));
     assert!(parses(MIXED));
     let upper = MIXED.to_uppercase();
