@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{console, workspace};
+use crate::{console, interrupt, workspace};
 
 /// The packages whose programs make up a stack.
 const PACKAGES: [&str; 3] = ["api", "gateway", "chat-worker"];
@@ -42,6 +42,9 @@ pub(super) fn binaries(is_release: bool) -> Result<PathBuf> {
         folder = folder_of(&line?).or(folder);
     }
     let status = child.wait()?;
+    if interrupt::is_raised() {
+        bail!("interrupted");
+    }
     if !status.success() {
         bail!("the build failed ({status})");
     }
