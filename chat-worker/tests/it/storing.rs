@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use schema::{
+    clock::Timestamp,
     id::{RoomId, UserId},
     problem::Code,
     stream::{self, CHAT_MESSAGES},
@@ -26,6 +27,8 @@ async fn a_message_is_stored_acknowledged_and_reported(scene: Scene) {
     scene.stored(room, &[said.seq]).await;
     let row = scene.log(room).await.remove(0);
     assert_eq!(row.id, Some(said.id));
+    let logged = scene.operator.js.get_stream(CHAT_MESSAGES).await.unwrap().direct_get(said.seq).await.unwrap();
+    assert_eq!(row.created_at, Timestamp::new(logged.time), "the log's time, whenever it was stored");
     assert_eq!(row.body.as_deref().map(str::as_bytes), Some(&*message.body.to_bytes()));
     scene.settled(CHAT_MESSAGES).await;
     assert_eq!(scene.consumer(CHAT_MESSAGES).await.ack_floor.stream_sequence, said.seq);
