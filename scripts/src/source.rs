@@ -59,9 +59,11 @@ pub(crate) fn packages_with_examples(root: &Path) -> Result<Vec<&'static str>> {
     Ok(packages)
 }
 
-/// The settings a source reads, each with its line: what clap's derive is told as `env = "NAME"`.
+/// The settings a source reads, each with its line: what clap's derive is told as `env = "NAME"`. What tests make up for
+/// themselves, at the end of a file, is none.
 pub(crate) fn settings(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines().enumerate().filter_map(|(index, line)| {
+    let code = text.lines().enumerate().take_while(|(_, line)| *line != "#[cfg(test)]");
+    code.filter_map(|(index, line)| {
         let (_, after) = line.split_once("env = \"")?;
         let (name, _) = after.split_once('"')?;
         Some((index + 1, name))
@@ -93,6 +95,12 @@ fn has_example(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_setting_is_what_the_program_reads_and_not_what_its_tests_make_up() {
+        let text = "#[arg(long, env = \"API_LISTEN\")]\n#[cfg(test)]\nmod tests {\n#[arg(env = \"OTHER\")]\n}";
+        assert_eq!(settings(text).collect::<Vec<_>>(), [(1, "API_LISTEN")]);
+    }
 
     #[test]
     fn an_example_is_rust_unless_it_says_otherwise() {
