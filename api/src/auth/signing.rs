@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     fn rules() -> TokenRules {
-        TokenRules { issuer: "us".into(), audience: "you".into(), access_for: Duration::from_secs(900) }
+        TokenRules { issuer: "us".into(), audience: "you".into(), access_for: Duration::from_mins(15) }
     }
 
     #[test]

@@ -138,12 +138,10 @@ fn reused() -> ApiError {
 
 /// Which part of the history a query names; at most one of the four.
 async fn window(state: &AppState, room: RoomId, query: &Query) -> Result<Window, ApiError> {
-    let seqs: [(&str, fn(u64) -> Window); 3] =
-        [("before", Window::Before), ("after", Window::After), ("around", Window::Around)];
     let mut named = Vec::new();
-    for (name, of) in seqs {
-        named.extend(query.get(name)?.map(|seq| (name, of(seq))));
-    }
+    named.extend(query.get("before")?.map(|seq| ("before", Window::Before(seq))));
+    named.extend(query.get("after")?.map(|seq| ("after", Window::After(seq))));
+    named.extend(query.get("around")?.map(|seq| ("around", Window::Around(seq))));
     if let Some(id) = query.get::<MessageId>("before_id")? {
         let found = state.store.find(&[id]).await?;
         let found = found.iter().find(|found| found.room_id == room);

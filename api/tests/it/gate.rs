@@ -11,7 +11,15 @@ use tokio::{
 /// Forwards connections to a server while it is open.
 pub(crate) struct Gate {
     pub(crate) address: SocketAddr,
-    is_open: Arc<watch::Sender<bool>>,
+    state: Arc<watch::Sender<State>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Connections stand, but nothing passes: as if a cable were pulled.
+    Frozen,
+    Shut,
 }
 
 impl Gate {
@@ -19,35 +27,42 @@ impl Gate {
     pub(crate) async fn to(server: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let is_open = Arc::new(watch::Sender::new(true));
-        let watched = Arc::clone(&is_open);
+        let state = Arc::new(watch::Sender::new(State::Open));
+        let watched = Arc::clone(&state);
         spawn(async move {
             loop {
                 let Ok((mut inside, _)) = listener.accept().await else { return };
-                let (server, mut shut) = (server.clone(), watched.subscribe());
-                if !*shut.borrow_and_update() {
+                let (server, mut state) = (server.clone(), watched.subscribe());
+                if *state.borrow_and_update() == State::Shut {
                     continue;
                 }
                 spawn(async move {
                     let Ok(mut outside) = TcpStream::connect(&server).await else { return };
                     tokio::select! {
                         _ = copy_bidirectional(&mut inside, &mut outside) => {}
-                        _ = shut.wait_for(|is_open| !is_open) => {}
+                        _ = state.wait_for(|state| *state != State::Open) => {}
                     }
+                    // What was on its way is lost, so a frozen connection is never taken up again.
+                    drop(state.wait_for(|state| *state != State::Frozen).await);
                 });
             }
         });
-        Self { address, is_open }
+        Self { address, state }
     }
 
     /// Breaks every connection and takes no new ones.
     pub(crate) fn shut(&self) {
-        self.is_open.send_replace(false);
+        self.state.send_replace(State::Shut);
+    }
+
+    /// Lets nothing pass and says nothing of it.
+    pub(crate) fn freeze(&self) {
+        self.state.send_replace(State::Frozen);
     }
 
     /// Takes connections again.
     pub(crate) fn open(&self) {
-        self.is_open.send_replace(true);
+        self.state.send_replace(State::Open);
     }
 }
 

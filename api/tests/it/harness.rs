@@ -48,6 +48,7 @@ pub(crate) struct TestApi {
     pub(crate) nats: NatsServer,
     pub(crate) postgres_gate: Gate,
     pub(crate) redis_gate: Gate,
+    pub(crate) nats_gate: Gate,
     /// The key that signs its tokens, in PEM.
     pub(crate) signing_key: String,
     pub(crate) redis_prefix: String,
@@ -83,6 +84,8 @@ impl TestApi {
         let postgres_gate = Gate::to(format!("{}:{}", options.get_host(), options.get_port())).await;
         let redis_url = test_env("REDIS_URL");
         let redis_gate = Gate::to(redis_url.trim_start_matches("redis://").trim_end_matches('/').to_owned()).await;
+        let nats_gate = Gate::to(format!("127.0.0.1:{}", nats.port())).await;
+        let nats_url = format!("nats://api:{}@{}", nats.password("api"), nats_gate.address);
         let database = (*options).clone().port(postgres_gate.address.port()).to_url_lossy();
         let redis_prefix = format!("test-{}", UserId::random());
         let signing_key = new_key();
@@ -94,7 +97,7 @@ impl TestApi {
             "--database-pool-max=8",
             "--store=postgres",
             &format!("--database-url={database}"),
-            &format!("--nats-url={}", nats.url("api")),
+            &format!("--nats-url={nats_url}"),
             &format!("--redis-url=redis://{}", redis_gate.address),
             &format!("--redis-prefix={redis_prefix}"),
             &format!("--jwt-private-key={signing_key}"),
@@ -104,11 +107,12 @@ impl TestApi {
         arguments.extend(extra.iter().map(|&argument| argument.to_owned()));
         let (lifecycle, base, ops_base) = run(&arguments).await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self {
+        let api = Self {
             pg: pool,
             nats,
             postgres_gate,
             redis_gate,
+            nats_gate,
             signing_key,
             redis_prefix,
             base,
@@ -116,7 +120,10 @@ impl TestApi {
             http,
             lifecycle,
             arguments,
-        }
+        };
+        eventually("it is ready", async || (api.ops("/readyz").send().await.unwrap().status() == 200).then_some(()))
+            .await;
+        api
     }
 
     /// A second process of the same API, for as long as the first; answers where it is.

@@ -1,5 +1,11 @@
 //! The API against a real PostgreSQL, Redis and nats-server.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers may panic: that is how a test fails"
+)]
+
 mod auth;
 mod bad_input;
 mod events;

@@ -43,6 +43,9 @@ async fn changes(api: &TestApi) -> Vec<Change> {
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn changes_arrive_in_order_and_once_with_a_line_in_the_room(pool: PgPool) {
+    use ChangeKind::{
+        EventCompleted, EventConfirmed, EventCreated, EventDeleted, EventParticipantsChanged, EventUpdated,
+    };
     let api = TestApi::start(pool).await;
     let (ann, bob) = (api.user("ann").await, api.user("bob").await);
     let id = ann.makes_event("Lunch", &[]).await["id"].as_str().unwrap().to_owned();
@@ -58,9 +61,6 @@ async fn changes_arrive_in_order_and_once_with_a_line_in_the_room(pool: PgPool) 
     let told = changes(&api).await;
     let (signed_out, of_event): (Vec<_>, Vec<_>) = told.iter().partition(|change| change.event_id.is_none());
     let kinds: Vec<ChangeKind> = of_event.iter().map(|change| change.change).collect();
-    use ChangeKind::{
-        EventCompleted, EventConfirmed, EventCreated, EventDeleted, EventParticipantsChanged, EventUpdated,
-    };
     let joined_then_left = [EventCreated, EventParticipantsChanged, EventUpdated, EventConfirmed];
     assert_eq!(kinds[..4], joined_then_left);
     assert_eq!(kinds[4..], [EventParticipantsChanged, EventCompleted, EventDeleted]);
