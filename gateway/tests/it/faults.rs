@@ -9,17 +9,24 @@ use crate::{
     phone::{Phone, check_chain, contents},
 };
 
-fn never_on_the_wheel(config: &mut Config) {
+pub(crate) fn never_on_the_wheel(config: &mut Config) {
     config.resync_every = ms(3_600_000);
 }
 
 /// Waits until the look that follows a room's first subscription by a second is over: a copy lost before it
 /// is found by it, and one lost after it is not.
-async fn look_of_the_first_second(scene: &Scene, gateway: &TestGateway, phone: &mut Phone, room: RoomId, by: &User) {
+pub(crate) async fn look_of_the_first_second(
+    scene: &Scene,
+    gateway: &TestGateway,
+    phone: &mut Phone,
+    room: RoomId,
+    by: &User,
+) -> u64 {
     gateway.gateway.lose_live_copies(1);
     let seq = scene.publish(room, by, "first-second", "lost").await;
     let found = tokio::time::timeout(ms(4_000), phone.log_to(room, seq)).await;
     assert!(found.is_ok(), "a copy lost right after the subscription is found within seconds");
+    seq
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]

@@ -15,7 +15,7 @@ async fn every_kind_of_credential_admits(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let gateway = scene.gateway().await;
     let (ann, _ben, room) = scene.pair().await;
-    scene.write_ticket(&gateway, "t-1", &ann).await;
+    scene.write_ticket(&gateway, "t-1", &ann, 900).await;
     let token = ann.token();
     let doors = [
         gateway.door().token(&token),
@@ -53,8 +53,11 @@ async fn a_ticket_works_once(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let (left, right) = (scene.gateway().await, scene.gateway().await);
     let ann = scene.user("Ann").await;
-    scene.write_ticket(&left, "t-1", &ann).await;
+    scene.write_ticket(&left, "t-1", &ann, 900).await;
+    scene.write_ticket(&left, "t-2", &ann, -31).await;
     left.door().query("ticket=t-1").open().await.unwrap();
+    let ended = left.door().query("ticket=t-2").refused().await;
+    assert_eq!(ended.what(), (401, "invalid_token".into()), "a ticket lives no longer than its token");
     for gateway in [&left, &right] {
         assert_eq!(gateway.door().query("ticket=t-1").refused().await.what(), (401, "invalid_token".into()));
     }
@@ -78,6 +81,8 @@ fn bad_tokens(ann: &User) -> Vec<(&'static str, String)> {
         ("HS256 with the public key", key.sign_with_public_key_as_secret(&claims)),
         ("of another audience", key.sign(&Claims { aud: "other".into(), ..claims.clone() })),
         ("of another issuer", key.sign(&Claims { iss: "other".into(), ..claims.clone() })),
+        ("of another type", key.sign_as(Some("JWT"), &claims)),
+        ("of no type", key.sign_as(None, &claims)),
         ("with another body", format!("{head}.{other_body}.{signature}")),
         ("not a token", "canary-token".into()),
         ("a bare user id", ann.id.to_string()),
@@ -273,7 +278,7 @@ async fn a_signed_out_session_is_let_in_nowhere(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let gateway = scene.gateway().await;
     let ann = scene.user("Ann").await;
-    scene.write_ticket(&gateway, "t-1", &ann).await;
+    scene.write_ticket(&gateway, "t-1", &ann, 900).await;
     scene.revoke_quietly(&ann).await;
     for door in [gateway.door().token(&ann.token()), gateway.door().query("ticket=t-1")] {
         assert_eq!(door.refused().await.what(), (401, "invalid_token".into()));
@@ -294,6 +299,15 @@ async fn a_head_of_more_than_16_kib_is_refused(pool: PgPool) {
     assert_eq!(answer.what(), (431, "headers_too_large".into()));
     let many = (0..100).fold(door(), |door, n| door.header(&format!("X-{n}"), "x"));
     assert_eq!(many.refused().await.what(), (431, "headers_too_large".into()));
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_head_that_does_not_come_to_its_end_is_not_waited_for(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let gateway = scene.gateway().await;
+    let mut raw = Raw::connect(gateway.address).await;
+    raw.write(b"GET /api/v1/ws HTTP/1.1\r\nX-Slow: ").await;
+    raw.end().await;
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]

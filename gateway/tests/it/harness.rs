@@ -355,12 +355,12 @@ impl Scene {
         tap
     }
 
-    /// Redis, with the key under which a ticket lies.
-    pub(crate) async fn write_ticket(&self, gateway: &TestGateway, ticket: &str, user: &User) {
+    /// Gives out a ticket as the API does, got with a token that ends so many seconds from now.
+    pub(crate) async fn write_ticket(&self, gateway: &TestGateway, ticket: &str, user: &User, seconds: i64) {
         use secrecy::ExposeSecret as _;
         let pool = deadpool_redis::Config::from_url(gateway.gateway.config.redis_url.expose_secret());
         let pool = pool.create_pool(Some(deadpool_redis::Runtime::Tokio1)).unwrap();
-        let value = schema::ticket::Ticket { user_id: user.id, sid: user.sid, exp: unix_now() + 900 };
+        let value = schema::ticket::Ticket { user_id: user.id, sid: user.sid, exp: unix_now() + seconds };
         deadpool_redis::redis::cmd("SET")
             .arg(schema::ticket::Ticket::redis_key(&self.redis_prefix, ticket))
             .arg(serde_json::to_string(&value).unwrap())

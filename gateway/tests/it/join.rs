@@ -109,6 +109,29 @@ async fn joining_again_while_live_repairs_without_repeats(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_since_between_the_rooms_seqs_is_followed_on(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let gateway = scene.gateway().await;
+    let (ann, ben, room) = scene.pair().await;
+    let other = scene.room(&[&ann]).await;
+    let mut live = gateway.phone_in(&ben, room).await;
+    for n in 0..10 {
+        scene.publish(other, &ann, &format!("o-{n}"), "elsewhere").await;
+        scene.publish(room, &ann, &format!("a-{n}"), &n.to_string()).await;
+    }
+    live.log_to(room, 20).await;
+    // A client that comes from history begins at the store's settled seq, which may be another room's.
+    let fresh = scene.gateway().await;
+    for gateway in [&gateway, &fresh] {
+        for since in [1, 7, 19] {
+            let (frames, joined) = gateway.phone(&ben).await.join_since(room, since).await;
+            assert_eq!(check_chain(since, &frames), 20, "since {since}");
+            assert_eq!(joined["recovered"], true);
+        }
+    }
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_room_left_and_joined_again_in_one_breath_is_live(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let gateway = scene.gateway().await;

@@ -39,6 +39,12 @@ impl Key {
         jsonwebtoken::encode(&header(Algorithm::RS256), claims, &self.signing).unwrap()
     }
 
+    /// Something signed by the same key that is no access token.
+    pub(crate) fn sign_as(&self, typ: Option<&str>, claims: &Claims) -> String {
+        let header = Header { typ: typ.map(Into::into), ..header(Algorithm::RS256) };
+        jsonwebtoken::encode(&header, claims, &self.signing).unwrap()
+    }
+
     /// A token signed by HMAC with the public key as the secret: what a careless verifier takes.
     pub(crate) fn sign_with_public_key_as_secret(&self, claims: &Claims) -> String {
         let secret = EncodingKey::from_secret(self.public_pem.as_bytes());

@@ -161,7 +161,8 @@ async fn a_signed_out_session_ends_its_sockets(pool: PgPool) {
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_slow_reader_is_dropped_and_delays_nobody(pool: PgPool) {
     let scene = Scene::new(pool).await;
-    let gateway = scene.unlimited().await;
+    // Its queue is full long before its write has stalled for so long.
+    let gateway = scene.gateway_with(|config| config.write_within = ms(3_600_000)).await;
     let (ann, ben, room) = scene.pair().await;
     let mut quick = gateway.phone_in(&ann, room).await;
     let door = gateway.door().token(&ben.token()).query(&format!("event_id={room}"));

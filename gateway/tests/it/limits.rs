@@ -136,7 +136,7 @@ async fn closes(raw: &mut Raw, bytes: &[u8]) -> u16 {
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn broken_bytes_end_the_socket_with_their_code(pool: PgPool) {
     let scene = Scene::new(pool).await;
-    let gateway = scene.gateway().await;
+    let gateway = scene.unlimited().await;
     let ann = scene.user("Ann").await;
     let too_long = client_frame(0x81, &vec![b'x'; 64 * 1024 + 1]);
     let halves = [client_frame(0x01, &vec![b'x'; 40_000]), client_frame(0x80, &vec![b'x'; 40_000])].concat();
@@ -153,10 +153,12 @@ async fn broken_bytes_end_the_socket_with_their_code(pool: PgPool) {
         ("half a close code", client_frame(0x88, &[3]), 1002),
         ("binary", client_frame(0x82, b"{}"), 1003),
     ];
-    for (which, bytes, code) in cases {
+    // Each waits for the end of its connection: all together.
+    let ends = cases.into_iter().map(async |(which, bytes, code)| {
         let mut raw = gateway.door().token(&ann.token()).open_raw().await.unwrap();
         assert_eq!(closes(&mut raw, &bytes).await, code, "{which}");
-    }
+    });
+    futures_util::future::join_all(ends).await;
     gateway.is_left_alone().await;
 }
 
@@ -276,5 +278,26 @@ async fn without_limits_nobody_is_slowed(pool: PgPool) {
     }
     for n in 0..100 {
         phones[0].status(&format!("t-{n}"), "sent").await;
+    }
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_socket_with_sixteen_unanswered_messages_is_not_read(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let gateway = scene.unlimited().await;
+    let (ann, _ben, room) = scene.pair().await;
+    let mut phone = gateway.phone_in(&ann, room).await;
+    scene.operator.js.delete_stream(schema::stream::CHAT_MESSAGES).await.unwrap();
+    let mut tap = scene.tap().await;
+    for n in 0..17 {
+        phone.send(room, &format!("t-{n}"), "x").await;
+    }
+    phone.say(&json!({"type": "ping"})).await;
+    futures_util::StreamExt::next(&mut tap).await.unwrap();
+    schema::stream::ensure_all(&scene.worker.js, schema::stream::Sizes::default(), 0).await.unwrap();
+    phone.hears("pong").await;
+    assert!(phone.count("status") > 0, "the ping waited for an answer to one of the sixteen");
+    for n in 0..17 {
+        phone.status(&format!("t-{n}"), "sent").await;
     }
 }

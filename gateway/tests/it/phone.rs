@@ -212,9 +212,12 @@ impl Phone {
 
     /// Hears until the gateway has closed the socket; the close code.
     pub(crate) async fn closed(&mut self) -> u16 {
-        while let Some(frame) = self.read().await {
-            self.heard.push_back(frame);
-        }
+        let until_closed = async {
+            while let Some(frame) = self.read().await {
+                self.heard.push_back(frame);
+            }
+        };
+        timeout(DEADLINE, until_closed).await.expect("the gateway closes the socket");
         self.close_code.expect("a close frame comes before the end")
     }
 

@@ -166,20 +166,28 @@ impl Raw {
 
     /// Reads until the close frame; its code.
     pub(crate) async fn close_code(&mut self) -> u16 {
-        loop {
-            let (first, payload) = self.frame().await;
-            if first == 0x88 {
-                return u16::from_be_bytes([payload[0], payload[1]]);
+        let until_closed = async {
+            loop {
+                let (first, payload) = self.frame().await;
+                if first == 0x88 {
+                    return u16::from_be_bytes([payload[0], payload[1]]);
+                }
             }
-        }
+        };
+        timeout(DEADLINE, until_closed).await.expect("the gateway closes the socket")
+    }
+
+    /// Reads a text frame.
+    pub(crate) async fn any(&mut self) -> Value {
+        let (first, payload) = self.frame().await;
+        assert_eq!(first, 0x81, "a text frame");
+        serde_json::from_slice(&payload).unwrap()
     }
 
     /// Reads text frames until one of this type.
     pub(crate) async fn hears(&mut self, kind: &str) -> Value {
         loop {
-            let (first, payload) = self.frame().await;
-            assert_eq!(first, 0x81, "a text frame");
-            let frame: Value = serde_json::from_slice(&payload).unwrap();
+            let frame = self.any().await;
             if frame["type"] == kind {
                 return frame;
             }

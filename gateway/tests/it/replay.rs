@@ -1,11 +1,13 @@
 //! Long ways to a room's top: out of the log, out of the store, and while the room is hot.
 
+use gateway::config::{Config, Subscribe};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::{
-    harness::Scene,
+    harness::{Scene, eventually, ms, removal},
     phone::{check_chain, contents},
+    raw::client_frame,
 };
 
 fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
@@ -86,7 +88,11 @@ async fn ten_thousand_frames_are_replayed_and_not_one_more(pool: PgPool) {
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_hot_room_is_joined_with_nothing_missing_and_nothing_twice(pool: PgPool) {
     let scene = Scene::new(pool).await;
-    let (left, right) = (scene.unlimited().await, scene.unlimited().await);
+    let all = |config: &mut Config| {
+        config.subscribe = Subscribe::All;
+        config.common.limits = ops::settings::Limits::Off;
+    };
+    let (left, right) = (scene.unlimited().await, scene.gateway_with(all).await);
     let (ann, ben, room) = scene.pair().await;
     let talk = scene.publish_many(room, &ann, 6_000);
     let listen = async {
@@ -131,5 +137,75 @@ async fn a_hot_room_is_joined_with_nothing_missing_and_nothing_twice(pool: PgPoo
         assert_eq!(shown, (from + 1..=last).collect::<Vec<_>>());
         phone.settle().await;
         assert!(phone.take_log(room).is_empty());
+    }
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn who_is_removed_in_mid_replay_is_told_nothing_more(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let gateway = scene.gateway().await;
+    let (ann, ben, room) = scene.pair().await;
+    let mut last = 0;
+    for n in 0..4_000 {
+        last = scene.publish(room, &ann, &format!("a-{n}"), &"x".repeat(4_000)).await;
+    }
+    let mut raw = gateway.door().token(&ben.token()).open_raw().await.unwrap();
+    let join = json!({"type": "join", "room_id": room, "since": 0}).to_string();
+    raw.write(&client_frame(0x81, join.as_bytes())).await;
+    let first = raw.hears("message").await;
+    scene.remove_quietly(room, &ben).await;
+    scene.announce(&removal(room, &ben)).await;
+    eventually("Ben is out", async || {
+        gateway.gateway.sockets.of(ben.id).iter().all(|socket| !socket.has_seat(room)).then_some(())
+    })
+    .await;
+    raw.write(&client_frame(0x81, br#"{"type":"ping"}"#)).await;
+    let mut told = first["seq"].as_u64().unwrap();
+    let mut kinds = Vec::new();
+    while kinds.last().is_none_or(|kind| kind != "pong") {
+        let frame = raw.any().await;
+        told = frame["seq"].as_u64().unwrap_or(told);
+        kinds.push(frame["type"].as_str().unwrap().to_owned());
+    }
+    assert!(told < last, "the replay went on to its end");
+    let removed = kinds.iter().position(|kind| kind == "removed").unwrap();
+    assert!(kinds[removed..].iter().all(|kind| kind != "message" && kind != "joined"), "{:?}", &kinds[removed..]);
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn who_takes_nothing_of_a_replay_is_dropped(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let gateway = scene.gateway_with(|config| config.write_within = ms(300)).await;
+    let (ann, ben, room) = scene.pair().await;
+    for n in 0..4_000 {
+        scene.publish(room, &ann, &format!("a-{n}"), &"x".repeat(4_000)).await;
+    }
+    let door = gateway.door().token(&ben.token()).query(&format!("event_id={room}&since=0"));
+    let mut raw = door.open_raw().await.unwrap();
+    eventually("the gateway has had enough", async || {
+        gateway.gateway.sockets.of(ben.id).iter().any(|socket| socket.closing().is_some()).then_some(())
+    })
+    .await;
+    assert_eq!(raw.close_code().await, 4001, "its frames end where a frame ends");
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn many_rooms_are_resumed_in_one_breath(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let gateway = scene.gateway().await;
+    let (ann, ben) = (scene.user("Ann").await, scene.user("Ben").await);
+    let mut rooms = Vec::new();
+    for _ in 0..40 {
+        let room = scene.room(&[&ann, &ben]).await;
+        rooms.push((room, scene.publish_many(room, &ann, 25).await));
+    }
+    let mut phone = gateway.phone(&ben).await;
+    for (room, _) in &rooms {
+        phone.say(&json!({"type": "join", "room_id": room, "since": 0})).await;
+    }
+    for (room, last) in rooms {
+        let (frames, joined) = phone.joined(room).await;
+        assert_eq!((frames.len(), check_chain(0, &frames)), (25, last));
+        assert_eq!(joined["recovered"], true);
     }
 }
