@@ -88,10 +88,10 @@ async fn the_second_seq_of_an_id_is_a_skip_wherever_it_is_read(pool: PgPool) {
     let gateway = scene.gateway().await;
     let (ann, ben, room) = scene.pair().await;
     let mut live = gateway.phone_in(&ben, room).await;
-    let first = scene.publish(room, &ann, "a-1", "hi").await;
     let mut log = scene.log().await.cached_info().config.clone();
     log.duplicate_window = ms(100);
     scene.operator.js.update_stream(log).await.unwrap();
+    let first = scene.publish(room, &ann, "a-1", "hi").await;
     let body = message(room, &ann, "a-1", "hi");
     let headers = Headers { sender: Some(ann.id), gateway: None, is_resend: true }.to_map(body.id());
     let second = eventually("the duplicate window has passed", async || {
