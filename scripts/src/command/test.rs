@@ -23,8 +23,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     interrupt::catch()?;
     let nextest = tool::python::NEXTEST.ensure()?;
     let packages = named_packages(&arguments.nextest);
-    // The end-to-end tests, which are this crate's, start the programs themselves.
-    if packages.is_empty() || packages.contains(&"scripts") {
+    // The end-to-end tests, which are this crate's, start the programs. With the whole workspace nextest builds those too,
+    // for their own crates' tests; a build of ours before it would be a second one, with other features.
+    if packages.contains(&"scripts") {
         build::binaries(false)?;
     }
     let have_started = {
