@@ -128,7 +128,7 @@ mod tests {
     async fn a_vital_task_that_ends_stops_the_process() {
         let lifecycle = Lifecycle::new();
         lifecycle.spawn_vital("short", async {});
-        lifecycle.stopping().cancelled().await;
+        soon(lifecycle.stopping().cancelled()).await;
         assert!(lifecycle.has_failed());
     }
 
@@ -136,7 +136,7 @@ mod tests {
     async fn a_vital_task_that_panics_stops_the_process() {
         let lifecycle = Lifecycle::new();
         lifecycle.spawn_vital("broken", async { panic!("as it must in this test") });
-        lifecycle.stopping().cancelled().await;
+        soon(lifecycle.stopping().cancelled()).await;
         assert!(lifecycle.has_failed());
         assert!(lifecycle.drain(Duration::from_secs(5)).await, "a panic holds up no drain");
     }

@@ -10,7 +10,7 @@ use async_nats::{
         stream::{Config, RetentionPolicy, StorageType},
     },
 };
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, future::join_all};
 use schema::{
     change::ChangeKind,
     clock::Timestamp,
@@ -210,14 +210,19 @@ async fn what_cannot_change_is_told_and_left_alone() {
 }
 
 #[tokio::test]
-async fn two_processes_that_ensure_at_once_do_not_hinder_each_other() {
+async fn processes_that_ensure_at_once_do_not_hinder_each_other() {
     let nats = NatsServer::start().await;
-    let workers = [js(&nats, "worker").await, js(&nats, "worker").await];
-    // Two versions of the program: their definitions differ.
-    let sizes = |hours| Sizes { chat_age_max: Duration::from_hours(hours), ..Sizes::default() };
-    let both =
-        tokio::join!(stream::ensure_all(&workers[0], sizes(72), 0), stream::ensure_all(&workers[1], sizes(24), 0));
-    assert!(matches!(both, (Ok(()), Ok(()))), "{both:?}");
+    // As in a rollout: each has a definition of its own, so whoever is second finds the name taken.
+    let ensure = async |worker: jetstream::Context, hours| {
+        let sizes = Sizes { chat_age_max: Duration::from_hours(hours), ..Sizes::default() };
+        stream::ensure_all(&worker, sizes, 0).await
+    };
+    let mut workers = Vec::new();
+    for _ in 0..8 {
+        workers.push(js(&nats, "worker").await);
+    }
+    let all = join_all(workers.into_iter().zip(24..).map(|(worker, hours)| ensure(worker, hours))).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
 }
 
 #[tokio::test]
