@@ -31,8 +31,8 @@ use crate::house::Person;
 /// How long the queues may take to be empty.
 const QUIET_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// More than any test says in a room.
-const LOG_MAX: usize = 100_000;
+/// How long the stream may take for one more message.
+const READ_WITHIN: Duration = Duration::from_secs(10);
 const LOG_PAGE: usize = 500;
 
 /// Waits until `people` have heard what became of all they said, and the worker has done its work; then everything that
@@ -115,21 +115,17 @@ async fn dead(js: &jetstream::Context) -> Result<u64> {
 
 async fn stream_log(js: &jetstream::Context, room: Uuid) -> Result<Log> {
     let subject = ChatSubject(RoomId::from_uuid(room)).to_string();
-    let consumer = js
-        .get_stream(stream::CHAT_MESSAGES)
-        .await?
-        .create_consumer(pull::Config {
-            filter_subject: subject,
-            ack_policy: AckPolicy::None,
-            ..pull::Config::default()
-        })
-        .await?;
-    let mut messages = consumer.fetch().max_messages(LOG_MAX).messages().await?;
+    let config = pull::Config { filter_subject: subject, ack_policy: AckPolicy::None, ..pull::Config::default() };
+    let consumer = js.get_stream(stream::CHAT_MESSAGES).await?.create_consumer(config).await?;
+    let mut left = consumer.cached_info().num_pending;
+    let mut messages = consumer.messages().await?;
     let mut lines = Vec::new();
-    while let Some(message) = messages.next().await {
-        let message = message.map_err(|error| anyhow::anyhow!(error))?;
-        let seq = message.info().map_err(|error| anyhow::anyhow!(error))?.stream_sequence;
-        lines.push(line(seq, &message.payload)?);
+    while left > 0 {
+        let message = timeout(READ_WITHIN, messages.next()).await.context("the stream does not answer")?;
+        let message = message.context("the stream ended")??;
+        let place = message.info().map_err(|error| anyhow::anyhow!(error))?;
+        left = place.pending;
+        lines.push(line(place.stream_sequence, &message.payload)?);
     }
     Ok(Log { keeper: "the stream".to_owned(), room, lines })
 }

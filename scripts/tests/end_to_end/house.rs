@@ -1,8 +1,14 @@
 //! A stack with people in it.
 
-use std::{future::Future, time::Duration};
+use std::{
+    fs,
+    future::Future,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use scripts::{
     phone::{Account, Phone, Rest},
     stack::{Plan, Store, TestStack},
@@ -33,6 +39,31 @@ pub(crate) struct Person {
 /// A stack of two gateways whose phones may talk as fast as they can.
 pub(crate) fn plan(store: Store) -> Plan {
     Plan::for_test().store(store).gateways(2).limits(false)
+}
+
+/// A stack's folder goes with it; its logs stay, for whoever asks why a test failed.
+impl Drop for House {
+    fn drop(&mut self) {
+        let Some(from) = self.stack.log_file("api").parent().map(Path::to_owned) else { return };
+        keep_logs(&from, &logs_folder()).ok();
+    }
+}
+
+fn keep_logs(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        if let Some(name) = path.file_name().filter(|_| path.extension().is_some_and(|extension| extension == "log")) {
+            fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the logs of this test's last stack are; the test runner names the thread after the test.
+fn logs_folder() -> PathBuf {
+    let test = thread::current().name().unwrap_or("unnamed").replace("::", "-");
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("end_to_end").join(test)
 }
 
 impl House {
@@ -76,5 +107,7 @@ pub(crate) async fn enter(people: &[Person], rooms: &[Uuid]) -> Result<()> {
 
 /// Runs a test that must not take longer than it may.
 pub(crate) async fn bounded(test: impl Future<Output = Result<()>> + Send) -> Result<()> {
-    timeout(TEST_WITHIN, Box::pin(test)).await.with_context(|| format!("the test took more than {TEST_WITHIN:?}"))?
+    let result = timeout(TEST_WITHIN, Box::pin(test)).await;
+    let result = result.unwrap_or_else(|_elapsed| bail!("the test took more than {TEST_WITHIN:?}"));
+    result.with_context(|| format!("the stack's logs are in {}", logs_folder().display()))
 }
