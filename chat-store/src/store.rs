@@ -14,8 +14,8 @@ pub(crate) const UNREAD_MAX: u32 = 100;
 /// Keeps what the log has said, and answers what it says now.
 #[async_trait::async_trait]
 pub trait MessageStore: Send + Sync + 'static {
-    /// Writes entries of one room, in any order, any number of times; one outcome each, in their
-    /// order. When it answers with an error, any part may have been written: write all again.
+    /// Writes entries, of one room or of many, in any order, any number of times; one outcome each, in
+    /// their order. Many at once cost little more than one. When it answers with an error, any part may have been written: write all again.
     async fn write(&self, entries: &[Entry]) -> Result<Vec<Outcome>, StoreError>;
 
     /// Writes that `seq` of `room` can not be shown (it does not decode, or was refused).

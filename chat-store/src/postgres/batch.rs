@@ -16,23 +16,24 @@ use crate::{Entry, Outcome, StoreError, column, item::Item, storable};
 const INSERT: &str = "
 WITH entry AS (
     SELECT * FROM unnest(
-        $2::uuid[], $3::bigint[], $4::timestamptz[], $5::text[], $6::uuid[], $7::text[], $8::uuid[], $9::text[],
+        $1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[], $5::text[], $6::uuid[], $7::text[], $8::uuid[], $9::text[],
         $10::text[], $11::text[], $12::text[], $13::uuid[], $14::text[], $15::uuid[], $16::text[]
     ) AS entry (
-        id, seq, created_at, kind, sender, body, sender_id, sender_name,
+        event_id, id, seq, created_at, kind, sender, body, sender_id, sender_name,
         temp_id, content, message_type, reply_to_id, change, actor_id, data
     )
 ), known AS (
     SELECT ids.message_id, ids.seq
-    FROM entry JOIN chat_message_ids ids ON ids.message_id = entry.id AND ids.seq = entry.seq AND ids.event_id = $1
+    FROM entry JOIN chat_message_ids ids
+        ON ids.message_id = entry.id AND ids.seq = entry.seq AND ids.event_id = entry.event_id
 ), fresh AS (
     INSERT INTO chat_message_ids (message_id, event_id, seq, kind, sender, created_at)
-    SELECT id, $1, seq, kind, sender, created_at FROM entry ORDER BY id, seq
+    SELECT id, event_id, seq, kind, sender, created_at FROM entry ORDER BY id, seq
     ON CONFLICT (message_id) DO NOTHING
     RETURNING message_id, seq
 ), logged AS (
     INSERT INTO room_log_by_event (event_id, seq, kind, id, created_at, body)
-    SELECT $1, entry.seq, kind, id, created_at, body
+    SELECT event_id, entry.seq, kind, id, created_at, body
     FROM entry JOIN fresh ON fresh.message_id = entry.id AND fresh.seq = entry.seq
     ON CONFLICT (event_id, seq) DO NOTHING
 ), shown AS (
@@ -40,14 +41,14 @@ WITH entry AS (
         event_id, seq, kind, id, created_at, sender, sender_id, sender_name,
         temp_id, content, message_type, reply_to_id, change, actor_id, data
     )
-    SELECT $1, entry.seq, kind, id, created_at, sender, sender_id, sender_name,
+    SELECT event_id, entry.seq, kind, id, created_at, sender, sender_id, sender_name,
         temp_id, content, message_type, reply_to_id, change, actor_id, data
     FROM entry JOIN fresh ON fresh.message_id = entry.id AND fresh.seq = entry.seq
     ON CONFLICT (event_id, seq) DO NOTHING
 )
 SELECT message_id, seq FROM fresh UNION ALL SELECT message_id, seq FROM known";
 
-/// Writes entries of one room.
+/// Writes entries.
 pub(super) async fn write(pool: &PgPool, entries: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
     let texts: Vec<_> = entries.iter().map(storable::text_of).collect();
     let mut items = Vec::with_capacity(entries.len());
@@ -72,11 +73,13 @@ pub(super) async fn write(pool: &PgPool, entries: &[Entry]) -> Result<Vec<Outcom
     Ok(outcomes)
 }
 
-/// Inserts items of one room and answers which of them stand.
+/// Inserts items and answers which of them stand.
 async fn insert(pool: &PgPool, items: &[(Item, &str)]) -> Result<HashSet<(MessageId, u64)>, StoreError> {
-    let Some((first, _)) = items.first() else { return Ok(HashSet::new()) };
+    if items.is_empty() {
+        return Ok(HashSet::new());
+    }
     let rows: Vec<(Uuid, i64)> = sqlx::query_as(INSERT)
-        .bind(first.room_id)
+        .bind(each(items, |item| item.room_id.as_uuid()))
         .bind(each(items, |item| item.id.as_uuid()))
         .bind(each(items, |item| column::of_seq(item.seq)))
         .bind(each::<OffsetDateTime>(items, |item| item.created_at.as_datetime()))

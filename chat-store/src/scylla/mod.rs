@@ -1,8 +1,8 @@
 //! The store for those who outgrow one machine: CQL, on ScyllaDB or Cassandra.
 //!
 //! No transaction, no lock, no lightweight transaction: every write is idempotent and commutes by its write
-//! timestamp ([`statement`]), and what depends on more than one entry is settled by whoever sees them all
-//! ([`claim`]).
+//! timestamp (`statement`), and what depends on more than one entry is settled by whoever sees them all
+//! (`claim`).
 
 mod bucket;
 mod claim;

@@ -31,7 +31,7 @@ use crate::{Entry, Outcome, StoreError, column, item::Item, standing::target_of,
 /// Everything known of the ids that a batch touches.
 type KnownIds = HashMap<MessageId, Known>;
 
-/// Writes entries of one room.
+/// Writes entries.
 pub(super) async fn write(store: &ScyllaStore, entries: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
     let texts: Vec<_> = entries.iter().map(storable::text_of).collect();
     let good: Vec<&Entry> =

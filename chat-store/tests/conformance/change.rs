@@ -20,10 +20,11 @@ fn insert_edit_edit_delete(room: &Room) -> (Vec<Entry>, Vec<(MessageId, &'static
     (story, labels)
 }
 
+/// Of texts that sort against their order: where two writes tie, the greater text would win.
 fn insert_edit_edit(room: &Room) -> (Vec<Entry>, Vec<(MessageId, &'static str)>) {
-    let insert = room.says(10, "first");
+    let insert = room.says(10, "c first");
     let id = insert.body.id();
-    let (edit, again) = (room.edits(20, id, "second"), room.edits(30, id, "third"));
+    let (edit, again) = (room.edits(20, id, "b second"), room.edits(30, id, "a third"));
     let names = vec![(id, "insert"), (edit.body.id(), "edit"), (again.body.id(), "again")];
     (vec![insert, edit, again], names)
 }

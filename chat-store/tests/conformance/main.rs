@@ -57,6 +57,7 @@ conformance! {
         unread_messages_are_counted_to_a_hundred
         heads_are_the_newest_items_of_their_rooms
         rooms_do_not_see_each_other
+        one_batch_may_be_of_many_rooms
         a_large_batch_of_large_messages_is_stored
     }
     page {

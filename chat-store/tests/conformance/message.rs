@@ -242,6 +242,21 @@ pub(crate) async fn rooms_do_not_see_each_other(store: &Store) {
     assert_eq!(store.last_seq(two.id).await.unwrap(), 2);
 }
 
+pub(crate) async fn one_batch_may_be_of_many_rooms(store: &Store) {
+    let rooms = [Room::new(), Room::new(), Room::new()];
+    let mut batch: Vec<_> = (1..=30).zip(rooms.iter().cycle()).map(|(seq, room)| room.says(seq, "x")).collect();
+    batch.push(rooms[0].edits(31, batch[0].body.id(), "x!"));
+    for _twice in 0..2 {
+        assert_eq!(write_all(store, &batch).await, [Outcome::Stored; 31]);
+    }
+    for (first, room) in (1..).zip(&rooms) {
+        assert_eq!(room.seqs(store, Window::Newest, 100).await.0, (first..=30).step_by(3).collect::<Vec<_>>());
+        assert_eq!(store.by_user(room.ann, None, 100).await.unwrap().len(), 10);
+    }
+    assert_eq!(rooms[0].items(store).await.first().and_then(said), Some("x!"));
+    assert_eq!(store.heads(&rooms.clone().map(|room| room.id)).await.unwrap().len(), 3);
+}
+
 pub(crate) async fn a_large_batch_of_large_messages_is_stored(store: &Store) {
     let room = Room::new();
     let text = "한".repeat(4000);
