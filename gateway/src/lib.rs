@@ -1,9 +1,9 @@
 //! Holds the sockets: publishes what they say to the log, and shows what the log says to everybody in
 //! the room.
 //!
-//! The way of a message: [`connection`] reads a frame, `command::send` checks it, [`publisher`] puts it
-//! into the log; the log republishes it, [`feed`] hears that and closes gaps, [`hub`] writes it to the
-//! sockets; [`saved`] tells the sender when the worker has stored it.
+//! The way of a message: `connection` reads a frame, `command::send` checks it, `publisher` puts it
+//! into the log; the log republishes it, `feed` hears that and closes gaps, `hub` writes it to the
+//! sockets; `saved` tells the sender when the worker has stored it.
 
 mod admission;
 mod changes;

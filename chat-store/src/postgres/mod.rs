@@ -1,8 +1,8 @@
 //! The default store: PostgreSQL, beside users and events.
 //!
 //! New messages, which are nearly all there is, are written by one statement for a whole batch
-//! ([`batch`]); whatever meets something that is there already takes the slow way under row locks
-//! ([`settle`]).
+//! (`batch`); whatever meets something that is there already takes the slow way under row locks
+//! (`settle`).
 
 mod batch;
 mod change;
