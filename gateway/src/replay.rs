@@ -64,12 +64,12 @@ pub(crate) async fn join(gateway: Arc<Gateway>, socket: Arc<Socket>, room: Arc<R
     }
 }
 
-/// Makes the socket live if it is where the room is; `None` if it left, or was removed, in mid-replay. Under
-/// the lock of its seats, so that nobody hears `joined` after `left`.
-fn go_live(socket: &Arc<Socket>, room: &Arc<Room>, cursor: Option<u64>, joining: Joining) -> Option<GoLive> {
+/// Acts if the socket is still in this room; `None` if it left, or was removed, in mid-replay. Under the lock
+/// of its seats, so that nobody is told anything of a room after `left` or `removed`.
+fn while_seated<T>(socket: &Socket, room: &Arc<Room>, act: impl FnOnce() -> T) -> Option<T> {
     let seats = socket.seats();
     let is_seated = seats.iter().any(|seat| Arc::ptr_eq(&seat.room, room));
-    is_seated.then(|| room.go_live(socket, cursor, joining))
+    is_seated.then(act)
 }
 
 async fn catch_up(
@@ -83,14 +83,14 @@ async fn catch_up(
     ready.map_err(|_elapsed| "the log does not answer".to_owned())?;
     let mut joining = Joining { me, replayed: 0, is_recovered: true, oldest_seq: None };
     let Some(mut cursor) = since else {
-        go_live(socket, room, None, joining);
+        while_seated(socket, room, || room.go_live(socket, None, joining));
         return Ok(());
     };
     if cursor > room.last() && !reach(gateway, room, cursor).await {
         joining.is_recovered = false;
     }
     loop {
-        match go_live(socket, room, Some(cursor), joining) {
+        match while_seated(socket, room, || room.go_live(socket, Some(cursor), joining)) {
             Some(GoLive::Live) | None => return Ok(()),
             // It was reached a moment ago, and a room's last seq never falls.
             Some(GoLive::Ahead) => joining.is_recovered = false,
@@ -109,7 +109,7 @@ async fn catch_up(
                 }
                 joining.replayed += page.frames;
                 cursor = page.last_seq;
-                socket.offer(&page.bytes, Class::Replay);
+                while_seated(socket, room, || socket.offer(&page.bytes, Class::Replay));
                 socket.drained().await;
             }
         }

@@ -145,6 +145,8 @@ async fn who_is_removed_in_mid_replay_is_told_nothing_more(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let gateway = scene.gateway().await;
     let (ann, ben, room) = scene.pair().await;
+    // The room lives on without Ben.
+    let _ann_phone = gateway.phone_in(&ann, room).await;
     let mut last = 0;
     for n in 0..4_000 {
         last = scene.publish(room, &ann, &format!("a-{n}"), &"x".repeat(4_000)).await;
@@ -159,13 +161,18 @@ async fn who_is_removed_in_mid_replay_is_told_nothing_more(pool: PgPool) {
         gateway.gateway.sockets.of(ben.id).iter().all(|socket| !socket.has_seat(room)).then_some(())
     })
     .await;
-    raw.write(&client_frame(0x81, br#"{"type":"ping"}"#)).await;
     let mut told = first["seq"].as_u64().unwrap();
     let mut kinds = Vec::new();
-    while kinds.last().is_none_or(|kind| kind != "pong") {
-        let frame = raw.any().await;
-        told = frame["seq"].as_u64().unwrap_or(told);
-        kinds.push(frame["type"].as_str().unwrap().to_owned());
+    // Time enough for more pages: each turn takes the log as long as a page does.
+    for n in 0..40 {
+        scene.publish(room, &ann, &format!("b-{n}"), "between us").await;
+        raw.write(&client_frame(0x81, br#"{"type":"ping"}"#)).await;
+        while kinds.last().is_none_or(|kind| kind != "pong") {
+            let frame = raw.any().await;
+            told = frame["seq"].as_u64().unwrap_or(told);
+            kinds.push(frame["type"].as_str().unwrap().to_owned());
+        }
+        kinds.push("turn".to_owned());
     }
     assert!(told < last, "the replay went on to its end");
     let removed = kinds.iter().position(|kind| kind == "removed").unwrap();
