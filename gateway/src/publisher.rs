@@ -104,6 +104,7 @@ impl Publisher {
     /// Takes a message over; its sender hears of it.
     pub fn submit(&self, gateway: &Arc<Gateway>, outgoing: Outgoing) {
         let key = (outgoing.user_id, outgoing.body.room_id());
+        gateway.saved.expect(&outgoing);
         let mut lanes = self.lanes.lock();
         if let Some(waiting) = lanes.get_mut(&key) {
             waiting.push_back(outgoing);
@@ -168,7 +169,7 @@ async fn publish(gateway: &Arc<Gateway>, outgoing: Outgoing) {
             }
             gateway.saved.sent(gateway, &outgoing, seq, is_duplicate);
         }
-        Outcome::Failed(..) | Outcome::Unknown => gateway.saved.forget(id),
+        Outcome::Failed(..) | Outcome::Unknown => gateway.saved.forget(gateway, id),
     }
 }
 
@@ -182,7 +183,6 @@ async fn decide(gateway: &Arc<Gateway>, outgoing: &Outgoing) -> Outcome {
             }
         }
     }
-    gateway.saved.expect(outgoing);
     let Ok(_place) = gateway.publisher.in_flight.acquire().await else { return Outcome::Unknown };
     let outcome = attempt(gateway, outgoing).await;
     match outcome {

@@ -44,7 +44,9 @@ struct Waiting {
     temp_id: String,
     /// The seq that was said in `sent`; none before.
     sent: Option<u64>,
-    /// What was reported before `sent` was said.
+    /// Publishes of it that wait for their answer: each socket that sent it hears `sent` before `saved`.
+    open: u32,
+    /// What was reported before every `sent` was said.
     early: Option<Result<u64, Code>>,
     ask_at: Instant,
     asked: u32,
@@ -55,7 +57,7 @@ impl SavedWatch {
     pub fn expect(&self, outgoing: &Outgoing) {
         let mut waiting = self.0.lock();
         if waiting.len() < WAITING_MAX {
-            waiting.entry(outgoing.body.id()).or_insert_with(|| Waiting {
+            let entry = waiting.entry(outgoing.body.id()).or_insert_with(|| Waiting {
                 user_id: outgoing.user_id,
                 room_id: outgoing.body.room_id(),
                 temp_id: outgoing.temp_id.clone(),
@@ -63,30 +65,43 @@ impl SavedWatch {
                 early: None,
                 ask_at: Instant::now() + AGAIN_MAX,
                 asked: 0,
+                open: 0,
             });
+            entry.open += 1;
         }
     }
 
     /// `sent` was said: from now on `saved` may be.
     pub fn sent(&self, gateway: &Gateway, outgoing: &Outgoing, seq: u64, is_duplicate: bool) {
-        self.expect(outgoing);
         let mut waiting = self.0.lock();
         let Some(entry) = waiting.get_mut(&outgoing.body.id()) else { return };
         entry.sent = Some(seq);
+        entry.open = entry.open.saturating_sub(1);
         // The report of a duplicate may have been given long ago.
         let wait = if is_duplicate { Duration::ZERO } else { gateway.config.saved_within };
         entry.ask_at = Instant::now() + wait;
-        if let Some(result) = entry.early.take() {
-            drop(waiting);
+        let early = if entry.open == 0 { entry.early.take() } else { None };
+        drop(waiting);
+        if let Some(result) = early {
             self.settle(gateway, outgoing.body.id(), result);
         }
     }
 
-    /// Nothing was stored, as far as is known: nobody waits.
-    pub fn forget(&self, id: MessageId) {
+    /// Nothing was stored by this publish, as far as is known.
+    pub(crate) fn forget(&self, gateway: &Gateway, id: MessageId) {
         let mut waiting = self.0.lock();
-        if waiting.get(&id).is_some_and(|entry| entry.sent.is_none()) {
-            waiting.remove(&id);
+        let Some(entry) = waiting.get_mut(&id) else { return };
+        entry.open = entry.open.saturating_sub(1);
+        if entry.open > 0 {
+            return;
+        }
+        match entry.early.take().filter(|_| entry.sent.is_some()) {
+            Some(result) => {
+                drop(waiting);
+                self.settle(gateway, id, result);
+            }
+            None if entry.sent.is_none() => drop(waiting.remove(&id)),
+            None => {}
         }
     }
 
@@ -94,7 +109,7 @@ impl SavedWatch {
     fn settle(&self, gateway: &Gateway, id: MessageId, result: Result<u64, Code>) {
         let mut waiting = self.0.lock();
         match waiting.get_mut(&id) {
-            Some(entry) if entry.sent.is_none() => entry.early = Some(result),
+            Some(entry) if entry.sent.is_none() || entry.open > 0 => entry.early = Some(result),
             Some(_) => {
                 let Some(entry) = waiting.remove(&id) else { return };
                 drop(waiting);
@@ -109,7 +124,7 @@ impl SavedWatch {
     fn due(&self, gateway: &Gateway) -> Vec<MessageId> {
         let now = Instant::now();
         let mut waiting = self.0.lock();
-        let due = waiting.iter_mut().filter(|(_, entry)| entry.sent.is_some() && entry.ask_at <= now);
+        let due = waiting.iter_mut().filter(|(_, entry)| entry.sent.is_some() && entry.open == 0 && entry.ask_at <= now);
         let mut due: Vec<_> = due
             .take(IDS_PER_QUERY)
             .map(|(id, entry)| {

@@ -60,7 +60,7 @@ pub(crate) async fn send(connection: &Connection, room: RoomId, said: Said) {
 /// Whether this gateway may take a message for the log now.
 fn may_send(connection: &Connection, seat: &Seat) -> Result<(), Code> {
     if connection.gateway.lifecycle.is_stopping() {
-        return Err(Code::Draining);
+        return Err(Code::Unavailable);
     }
     // Checked again every 25 s: so old only when PostgreSQL has been away for long.
     if seat.checked_at.elapsed() > STALE_MAX {

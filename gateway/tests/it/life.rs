@@ -258,7 +258,7 @@ async fn a_gateway_that_stops_answers_and_sends_everybody_elsewhere(pool: PgPool
     assert_eq!(answer.what(), (503, "draining".into()));
     assert!(answer.head.contains("Retry-After: "), "{}", answer.head);
     ben_phone.send(room, "b-1", "too late").await;
-    assert_eq!(ben_phone.failed("b-1").await, ("draining".into(), true));
+    assert_eq!(ben_phone.failed("b-1").await, ("unavailable".into(), true));
     schema::stream::ensure_all(&scene.worker.js, schema::stream::Sizes::default(), 0).await.unwrap();
     ann_phone.status("a-1", "sent").await;
     for phone in [&mut ann_phone, &mut ben_phone] {
