@@ -194,6 +194,28 @@ async fn a_report_that_overtakes_the_answer_waits_for_it(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn two_sockets_that_send_the_same_both_hear_sent_before_saved(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let gateway = scene.gateway().await;
+    let (ann, _ben, room) = scene.pair().await;
+    let (mut phone, mut tablet) = (gateway.phone_in(&ann, room).await, gateway.phone_in(&ann, room).await);
+    // Without the stream there is no answer yet: the second one waits behind the first.
+    let mut tap = scene.tap().await;
+    scene.operator.js.delete_stream(schema::stream::CHAT_MESSAGES).await.unwrap();
+    phone.send(room, "a-1", "hi").await;
+    tablet.send(room, "a-1", "hi").await;
+    tablet.settle().await;
+    futures_util::StreamExt::next(&mut tap).await.unwrap();
+    let saved = schema::saved::Saved { id: message_id(room, &ann, "a-1"), room_id: room, seq: 1 };
+    scene.report(&gateway, vec![saved]).await;
+    schema::stream::ensure_all(&scene.worker.js, schema::stream::Sizes::default(), 0).await.unwrap();
+    for device in [&mut phone, &mut tablet] {
+        assert_eq!(device.any_status("a-1").await["status"], "sent");
+        assert_eq!(device.any_status("a-1").await["status"], "saved");
+    }
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn typing_reaches_the_others_at_most_once_a_second(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let (left, right) = (scene.gateway().await, scene.gateway().await);
