@@ -124,7 +124,8 @@ impl SavedWatch {
     fn due(&self, gateway: &Gateway) -> Vec<MessageId> {
         let now = Instant::now();
         let mut waiting = self.0.lock();
-        let due = waiting.iter_mut().filter(|(_, entry)| entry.sent.is_some() && entry.open == 0 && entry.ask_at <= now);
+        let due =
+            waiting.iter_mut().filter(|(_, entry)| entry.sent.is_some() && entry.open == 0 && entry.ask_at <= now);
         let mut due: Vec<_> = due
             .take(IDS_PER_QUERY)
             .map(|(id, entry)| {
