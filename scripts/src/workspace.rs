@@ -3,12 +3,18 @@
 use std::{
     env,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 /// The folder that holds the workspace's `Cargo.toml`.
 pub(crate) fn root() -> &'static Path {
-    // Set by cargo when this crate is compiled; `cargo x` always compiles it out of the checkout it serves.
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a crate of the workspace has a parent folder")
+    // What cargo says at run time counts: two checkouts that share a target folder may share this program, and each
+    // must serve the one it was called in. Every crate lies right below the root, so any crate's folder will do.
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        Path::new(&folder).parent().expect("a crate of the workspace has a parent folder").to_owned()
+    });
+    &ROOT
 }
 
 /// `.run`: everything `cargo x up` makes.
