@@ -39,3 +39,11 @@ pub(crate) fn catch() -> Result<()> {
 pub(crate) fn is_raised() -> bool {
     IS_RAISED.load(Ordering::Relaxed)
 }
+
+/// An error once the user wants this command to end.
+pub(crate) fn check() -> Result<()> {
+    if is_raised() {
+        anyhow::bail!("interrupted");
+    }
+    Ok(())
+}

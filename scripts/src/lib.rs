@@ -2,6 +2,7 @@
 //!
 //! Nothing here is part of the product: the three processes never depend on this crate.
 
+mod bench;
 mod command;
 mod console;
 mod demo;

@@ -25,10 +25,19 @@ pub(super) fn cargo() -> Command {
 
 /// Builds the programs and returns the folder they are in.
 pub(super) fn binaries(is_release: bool) -> Result<PathBuf> {
-    console::step("building", PACKAGES.join(", "));
+    build(&PACKAGES, is_release)
+}
+
+/// Builds optimised programs and returns the folder they are in.
+pub(crate) fn release(packages: &[&str]) -> Result<PathBuf> {
+    build(packages, true)
+}
+
+fn build(packages: &[&str], is_release: bool) -> Result<PathBuf> {
+    console::step("building", packages.join(", "));
     let mut command = cargo();
     command.args(["build", "--message-format=json-render-diagnostics"]);
-    for package in PACKAGES {
+    for package in packages {
         command.args(["--package", package]);
     }
     if is_release {

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{console, demo};
+use crate::{bench, console, demo};
 
-mod build;
+pub(crate) mod build;
 mod check;
 mod down;
 mod logs;
@@ -47,6 +47,8 @@ enum Command {
     Test(test::Arguments),
     /// Check format, lints, documentation, tests, dependencies, the house rules and the docker files
     Check(check::Arguments),
+    /// Measure what a delivery costs, beside the least it can cost and beside other servers
+    Bench(bench::Arguments),
     /// Check the house rules alone
     Tidy(tidy::Arguments),
 }
@@ -73,6 +75,7 @@ fn carry_out(command: Command) -> Result<ExitCode> {
         Command::Servers(command) => servers::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Test(arguments) => test::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments).map(|()| ExitCode::SUCCESS),
     }
 }

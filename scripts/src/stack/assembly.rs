@@ -50,7 +50,7 @@ pub(super) fn start_on(plan: &Plan, shared: Option<&Shared>) -> Result<(Stack, V
         Some(shared) => servers_beside(shared, &run_dir, plan, server_ports.nats)?,
         None => own_servers(&run_dir, plan, server_ports)?,
     };
-    let mut starter = Starter { run_dir: &run_dir, order: 0 };
+    let mut starter = Starter { run_dir: &run_dir, plan: Some(plan), order: 0 };
     let result = starter.bring_up(&servers).and_then(|()| bring_up_services(&mut starter, plan, backing, &ports));
     match result {
         Ok(()) => Ok((stack, leases)),
@@ -73,7 +73,7 @@ pub(crate) fn start_test_servers(folder: &Path) -> Result<Stack> {
         postgres::process(&run_dir, ports.postgres, postgres::Tuning::Tests, true)?,
         redis::process(&run_dir, ports.redis, true)?,
     ];
-    let mut starter = Starter { run_dir: &run_dir, order: 0 };
+    let mut starter = Starter { run_dir: &run_dir, plan: None, order: 0 };
     let result = starter.bring_up(&processes).and_then(|()| {
         run_dir.write_env(&BTreeMap::from([
             ("DATABASE_URL".to_owned(), postgres::url(ports.postgres)),
@@ -185,6 +185,8 @@ fn variables(plan: &Plan, backing: &Backing, ports: &ServicePorts) -> BTreeMap<S
 #[derive(Debug)]
 struct Starter<'a> {
     run_dir: &'a RunDir,
+    /// Says which process has a core of its own.
+    plan: Option<&'a Plan>,
     order: usize,
 }
 
@@ -195,6 +197,8 @@ impl Starter<'_> {
         console::step("starting", names.join(", "));
         let mut records: Vec<Record> = Vec::new();
         for process in processes {
+            let core = self.plan.and_then(|plan| plan.core_of(&process.name));
+            let process = Process { core, ..process.clone() };
             records.push(process.launch(self.run_dir, self.order)?);
             self.order += 1;
         }

@@ -53,6 +53,8 @@ pub struct Plan {
     pub(super) has_limits: bool,
     /// Process (or kind of process), variable, value.
     pub(super) env: Vec<(String, String, String)>,
+    /// Process (or kind of process) and the one core it may use.
+    pub(super) cores: Vec<(String, usize)>,
     pub(super) is_detached: bool,
     pub(super) has_callers_settings: bool,
 }
@@ -69,6 +71,7 @@ impl Plan {
             ports: Ports::Fixed,
             has_limits: true,
             env: Vec::new(),
+            cores: Vec::new(),
             is_detached: true,
             has_callers_settings: true,
         }
@@ -131,6 +134,19 @@ impl Plan {
     pub fn env(mut self, process: &str, name: &str, value: &str) -> Self {
         self.env.push((process.to_owned(), name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Gives `process`, a name or a kind as in [`Plan::env`] or a server's name (`nats`), one core and no other.
+    #[must_use]
+    pub(crate) fn core(mut self, process: &str, core: usize) -> Self {
+        self.cores.push((process.to_owned(), core));
+        self
+    }
+
+    /// The core of the process `name`, if it was given one.
+    pub(super) fn core_of(&self, name: &str) -> Option<usize> {
+        let is_meant = |process: &str| kind_of(name) == process || name == process;
+        self.cores.iter().find(|(process, _)| is_meant(process)).map(|(_, core)| *core)
     }
 
     /// The settings added for the process `name`, in the order they were added.

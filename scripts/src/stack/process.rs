@@ -37,6 +37,9 @@ pub(crate) struct Process {
     /// All of its environment but PATH and HOME.
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) folder: PathBuf,
+    /// The one core it may use, when a measurement gives it one.
+    #[serde(default)]
+    pub(crate) core: Option<usize>,
     /// User and group to run as, when not our own.
     pub(crate) run_as: Option<(u32, u32)>,
     pub(crate) ready: Ready,
@@ -56,6 +59,14 @@ pub(crate) enum Stop {
 }
 
 impl Process {
+    /// The program itself, or the one that gives it its core and then becomes it.
+    fn command(&self) -> Command {
+        let Some(core) = self.core else { return Command::new(&self.program) };
+        let mut command = Command::new("taskset");
+        command.arg("--cpu-list").arg(core.to_string()).arg(&self.program);
+        command
+    }
+
     pub(crate) fn is_a_postgres(&self) -> bool {
         matches!(self.ready, Ready::Postgres { .. })
     }
@@ -68,7 +79,7 @@ impl Process {
             .append(true)
             .open(&log_file)
             .with_context(|| format!("cannot open {}", log_file.display()))?;
-        let mut command = Command::new(&self.program);
+        let mut command = self.command();
         command
             .args(&self.arguments)
             .env_clear()

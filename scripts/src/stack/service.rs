@@ -155,6 +155,7 @@ impl Services<'_> {
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
             environment: settings,
             folder: self.run_dir.path().to_owned(),
+            core: None,
             run_as: None,
             ready: Ready::Http { port: ops },
             ready_within: READY_WITHIN,

@@ -36,6 +36,7 @@ pub(in crate::stack) fn process(run_dir: &RunDir, port: u16, is_detached: bool) 
         arguments: arguments(port, &store),
         environment: passwords().map(|(variable, password)| (variable.to_owned(), password)).collect(),
         folder: run_dir.path().to_owned(),
+        core: None,
         run_as: None,
         ready: Ready::Nats { port },
         ready_within: READY_WITHIN,

@@ -56,6 +56,7 @@ pub(in crate::stack) fn process(run_dir: &RunDir, port: u16, tuning: Tuning, is_
         arguments,
         environment: [("LC_ALL".to_owned(), "C.UTF-8".to_owned())].into(),
         folder,
+        core: None,
         run_as,
         ready: Ready::Postgres { pg_isready: programs.get("pg_isready"), port },
         ready_within: READY_WITHIN,

@@ -30,6 +30,7 @@ pub(in crate::stack) fn process(run_dir: &RunDir, port: u16, is_detached: bool) 
         arguments: arguments.map(str::to_owned).to_vec(),
         environment: [("LC_ALL".to_owned(), "C.UTF-8".to_owned())].into(),
         folder: data,
+        core: None,
         run_as: None,
         ready: Ready::Redis { port },
         ready_within: READY_WITHIN,

@@ -1,0 +1,109 @@
+//! What was found, as a page: goals first, then what every server cost.
+
+use std::{collections::BTreeMap, fs};
+
+use anyhow::{Context, Result};
+
+use super::ratio::Spread;
+use crate::workspace;
+
+/// A number that must be reached.
+#[derive(Clone, Debug)]
+pub(super) struct Goal {
+    scenario: String,
+    what: String,
+    found: Spread,
+    bound: f64,
+    is_upper: bool,
+}
+
+impl Goal {
+    pub(super) fn at_most(scenario: &str, what: &str, found: Spread, bound: f64) -> Self {
+        Self { scenario: scenario.to_owned(), what: what.to_owned(), found, bound, is_upper: true }
+    }
+
+    pub(super) fn at_least(scenario: &str, what: &str, found: Spread, bound: f64) -> Self {
+        Self { is_upper: false, ..Self::at_most(scenario, what, found, bound) }
+    }
+
+    fn is_reached(&self) -> bool {
+        if self.is_upper { self.found.median <= self.bound } else { self.found.median >= self.bound }
+    }
+}
+
+/// What one server cost in one scenario.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) server: String,
+    pub(super) cost: Spread,
+    pub(super) with_broker: Spread,
+    pub(super) over_floor: Spread,
+    pub(super) p99_ms: Spread,
+    pub(super) rate: Spread,
+}
+
+/// The page.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    pairs: u32,
+    seconds: u64,
+    goals: Vec<Goal>,
+    rows: BTreeMap<String, Vec<Row>>,
+    failures: Vec<String>,
+}
+
+impl Page {
+    pub(super) fn new(pairs: u32, seconds: u64) -> Self {
+        Self { pairs, seconds, ..Self::default() }
+    }
+
+    pub(super) fn goal(&mut self, goal: Goal) {
+        self.goals.push(goal);
+    }
+
+    pub(super) fn row(&mut self, scenario: &str, row: Row) {
+        self.rows.entry(scenario.to_owned()).or_default().push(row);
+    }
+
+    /// A run that counts for nothing.
+    pub(super) fn fail(&mut self, why: &str) {
+        self.failures.push(why.to_owned());
+    }
+
+    /// Whether a run did not count. A goal that is missed is a result, not a failure.
+    pub(super) const fn has_failed(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
+    /// The page as Markdown.
+    pub(super) fn text(&self) -> String {
+        let mut lines =
+            vec!["| scenario | what | found (range) | goal | |".to_owned(), "|---|---|---|---|---|".to_owned()];
+        lines.extend(self.goals.iter().map(|goal| {
+            let Goal { scenario, what, found, bound, is_upper } = goal;
+            let sign = if *is_upper { "at most" } else { "at least" };
+            let mark = if goal.is_reached() { "reached" } else { "**missed**" };
+            format!("| {scenario} | {what} | {found} | {sign} {bound} | {mark} |")
+        }));
+        for (scenario, rows) in &self.rows {
+            lines.push(format!("\n### {scenario}\n"));
+            lines.push(
+                "| server | µs a delivery | with nats-server | over the floor | p99 ms | deliveries/s |".to_owned(),
+            );
+            lines.push("|---|---|---|---|---|---|".to_owned());
+            lines.extend(rows.iter().map(|row| {
+                let Row { server, cost, with_broker, over_floor, p99_ms, rate } = row;
+                format!("| {server} | {cost} | {with_broker} | {over_floor} | {p99_ms} | {:.0} |", rate.median)
+            }));
+        }
+        lines.extend(self.failures.iter().map(|failure| format!("\nnot counted: {failure}")));
+        lines.join("\n") + "\n"
+    }
+
+    /// Writes docs/benchmarks.md.
+    pub(super) fn write(&self) -> Result<()> {
+        let file = workspace::root().join("docs/benchmarks.md");
+        let head = format!("# Benchmarks\n\n{} pairs of {} s.\n\n", self.pairs, self.seconds);
+        fs::write(&file, head + &self.text()).with_context(|| format!("cannot write {}", file.display()))
+    }
+}
