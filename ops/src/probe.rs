@@ -20,6 +20,8 @@ type Check = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Verdict> + Send>> + Sen
 
 /// How long an answer of `/readyz` is used again.
 const CACHED_FOR: Duration = Duration::from_secs(1);
+/// How often histograms are sorted.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// How long one check may take before it counts as failed.
 const CHECK_WITHIN: Duration = Duration::from_secs(2);
 
@@ -105,12 +107,23 @@ impl Readiness {
 
 /// Serves the operators' port until the process has drained.
 pub async fn serve(listener: TcpListener, readiness: Readiness, metrics: Metrics) {
+    let kept_up = metrics.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let (readiness, metrics) = (readiness.clone(), metrics.clone());
         async move { Ok::<_, Infallible>(answer(&request, &readiness, &metrics).await) }
     });
     // The port outlives the stop signal: operators watch the drain through it.
-    http::serve(listener, service, HttpLimits::default(), Lifecycle::new()).await;
+    let served = http::serve(listener, service, HttpLimits::default(), Lifecycle::new());
+    let upkeep = async {
+        loop {
+            tokio::time::sleep(UPKEEP_EVERY).await;
+            kept_up.upkeep();
+        }
+    };
+    tokio::select! {
+        () = served => {}
+        () = upkeep => {}
+    }
 }
 
 async fn answer(request: &Request<Incoming>, readiness: &Readiness, metrics: &Metrics) -> Response<Full<Bytes>> {

@@ -1,6 +1,8 @@
 //! Logs as JSON lines on standard output, metrics in the Prometheus text format.
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tracing_subscriber::EnvFilter;
 
 /// What is logged.
@@ -16,9 +18,12 @@ fn filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_filter| text.to_owned()).map_err(|error| error.to_string())
 }
 
-/// Renders the process's metrics; the operators' port shows them.
+/// The process's metrics; the operators' port shows them.
 #[derive(Clone)]
-pub struct Metrics(PrometheusHandle);
+pub struct Metrics {
+    recorder: Arc<PrometheusRecorder>,
+    handle: PrometheusHandle,
+}
 
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -27,14 +32,30 @@ impl std::fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// All metrics as text.
-    pub fn render(&self) -> String {
-        self.0.render()
+    fn new() -> Result<Self, BuildError> {
+        let recorder = PrometheusBuilder::new().set_buckets(&SECONDS_BUCKETS)?.build_recorder();
+        Ok(Self { handle: recorder.handle(), recorder: Arc::new(recorder) })
     }
 
-    /// Metrics that nothing records into, for a process that is under test with others in one program.
+    /// All metrics as text.
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Sorts what histograms have recorded since: without it they grow until somebody asks for the text.
+    pub(crate) fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// Metrics of one process that is under test with others in one program: only handles that were
+    /// made by [`Self::hold`] record into them.
     pub fn detached() -> Self {
-        Self(PrometheusBuilder::new().build_recorder().handle())
+        Self::new().expect("the bounds are not empty")
+    }
+
+    /// Makes handles that record into these metrics.
+    pub fn hold<T>(&self, make: impl FnOnce() -> T) -> T {
+        metrics::with_local_recorder(&*self.recorder, make)
     }
 }
 
@@ -46,6 +67,8 @@ const SECONDS_BUCKETS: [f64; 16] =
 pub fn init(settings: &LogSettings) -> anyhow::Result<Metrics> {
     let filter = EnvFilter::try_new(&settings.log)?;
     tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
-    let handle = PrometheusBuilder::new().set_buckets(&SECONDS_BUCKETS)?.install_recorder()?;
-    Ok(Metrics(handle))
+    let metrics = Metrics::new()?;
+    metrics::set_global_recorder(Arc::clone(&metrics.recorder))
+        .map_err(|_taken| anyhow::anyhow!("metrics were set up twice"))?;
+    Ok(metrics)
 }
