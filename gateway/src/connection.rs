@@ -62,7 +62,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, admitted: Box<Admitted>) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
     let now = gateway.now_millis();
-    let socket = Arc::new(Socket::new(stream, room.as_ref().map(|(id, _)| *id), now));
+    let socket = Arc::new(Socket::new(stream, room.as_ref().map(|(id, _)| *id), now, gateway.shared()));
     gateway.sockets.add(&socket);
     let mut connection = Connection {
         joins_first: room.as_ref().map(|(id, _)| (*id, since)),
@@ -153,7 +153,7 @@ impl Connection {
             }
             _ if self.socket.closing().is_some() => {}
             Incoming::Text(text) => {
-                metrics::counter!("gateway_frames_in_total").increment(1);
+                self.gateway.measure.frames_in.increment(1);
                 match ClientFrame::parse(&text) {
                     Ok(frame) => self.obey(frame).await?,
                     Err(bad) => {
@@ -218,8 +218,7 @@ impl Connection {
     }
 
     fn end(self, ended: io::Result<()>) {
-        let reason = self.socket.closing().map_or("gone", CloseReason::as_str);
-        metrics::counter!("gateway_sockets_closed_total", "reason" => reason).increment(1);
+        self.gateway.measure.closed(self.socket.closing());
         if let Err(error) = ended {
             tracing::debug!(connection.id = %self.socket.id, %error, "socket ended");
         }

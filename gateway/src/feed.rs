@@ -119,7 +119,7 @@ async fn take(gateway: &Arc<Gateway>, room: &Arc<Room>, message: Message) {
     let last = room.last();
     let prev = message.prev.unwrap_or(0);
     if message.seq > last && prev > last {
-        metrics::counter!("gateway_gaps_found_total").increment(1);
+        gateway.measure.gaps_found.increment(1);
         fill(gateway, room, prev).await;
     }
     // If the hole could not be filled the frame says so: its prev is above what phones were told of,
@@ -192,7 +192,7 @@ pub(crate) async fn hear_all(gateway: Arc<Gateway>) {
         let Some(room) = gateway.hub.find(room) else { continue };
         // Before the feed listens nothing is lost: it reads the room's top after.
         if room.inbox.get().is_some_and(|inbox| inbox.try_send(message).is_err()) {
-            metrics::counter!("gateway_room_inbox_full_total").increment(1);
+            gateway.measure.dropped_room_inbox.increment(1);
             room.doubt(u64::MAX);
         }
     }

@@ -47,7 +47,7 @@ pub(crate) async fn perform(gateway: &Arc<Gateway>, mut stream: TcpStream) -> Op
     let (head, rest) = match read {
         Ok(Ok(Some(read))) => read,
         Ok(Ok(None)) => return None,
-        Ok(Err(refusal)) => return refuse(stream, &refusal).await,
+        Ok(Err(refusal)) => return refuse(gateway, stream, &refusal).await,
         Err(_elapsed) => return None,
     };
     match decide(gateway, &head).await {
@@ -63,7 +63,7 @@ pub(crate) async fn perform(gateway: &Arc<Gateway>, mut stream: TcpStream) -> Op
             }
             Some(Box::new(Admitted { stream, rest, identity, place, room, since }))
         }
-        Err(refusal) => refuse(stream, &refusal).await,
+        Err(refusal) => refuse(gateway, stream, &refusal).await,
     }
 }
 
@@ -161,8 +161,8 @@ fn switching(key: &str, echoes_subprotocol: bool) -> String {
     )
 }
 
-async fn refuse(stream: TcpStream, refusal: &Refusal) -> Option<Box<Admitted>> {
-    metrics::counter!("gateway_handshakes_refused_total", "code" => refusal.code().as_str()).increment(1);
+async fn refuse(gateway: &Gateway, stream: TcpStream, refusal: &Refusal) -> Option<Box<Admitted>> {
+    gateway.measure.refused(refusal.code());
     answer(stream, &refusal.to_http()).await;
     None
 }

@@ -14,6 +14,7 @@ use ops::lifecycle::Lifecycle;
 use parking_lot::Mutex;
 use schema::id::RoomId;
 
+use crate::measure::Measure;
 pub(crate) use room::{GoLive, Joining, Room, Seat, concat};
 
 /// Rooms are spread over so many locks.
@@ -34,6 +35,8 @@ pub struct Delivery {
     pub window: Duration,
     /// Where drainers run.
     pub lifecycle: Lifecycle,
+    /// What is counted.
+    pub measure: Arc<Measure>,
 }
 
 impl Hub {
@@ -49,6 +52,9 @@ impl Hub {
         let is_new = !shard.contains_key(&id);
         let room = shard.entry(id).or_insert_with(|| Arc::new(Room::new(id, self.delivery.clone())));
         room.occupants.fetch_add(1, Ordering::Relaxed);
+        if is_new {
+            self.delivery.measure.rooms.increment(1.0);
+        }
         (Arc::clone(room), is_new)
     }
 
@@ -58,6 +64,7 @@ impl Hub {
         if room.occupants.fetch_sub(1, Ordering::Relaxed) == 1 {
             room.stop();
             shard.remove(&room.id);
+            self.delivery.measure.rooms.decrement(1.0);
         }
     }
 

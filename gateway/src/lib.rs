@@ -6,6 +6,7 @@
 //! sockets; `saved` tells the sender when the worker has stored it.
 
 mod admission;
+mod budget;
 mod changes;
 pub mod codec;
 mod command;
@@ -18,6 +19,8 @@ mod health;
 mod hub;
 mod listener;
 mod log_reader;
+mod measure;
+mod outbox;
 mod publisher;
 mod rate;
 mod readiness;

@@ -36,7 +36,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, listener: TcpListener, is_drained
         match accepted {
             Ok((stream, peer)) => match caps.enter(peer.ip()) {
                 Some(place) => start(&gateway, stream, place),
-                None => turn_away(&stream),
+                None => turn_away(&gateway, &stream),
             },
             Err(error) => {
                 // Out of file descriptors, most likely: waiting lets others close.
@@ -60,8 +60,8 @@ fn start(gateway: &Arc<Gateway>, stream: TcpStream, place: Place) {
 }
 
 /// Says why in one write, if the kernel takes it; a flood is not worth a task each.
-fn turn_away(stream: &TcpStream) {
-    metrics::counter!("gateway_handshakes_refused_total", "code" => "too_many_connections").increment(1);
+fn turn_away(gateway: &Gateway, stream: &TcpStream) {
+    gateway.measure.refused(Code::TooManyConnections);
     let refusal = Refusal::new(Code::TooManyConnections, "this gateway has no place for another connection");
     if let Err(error) = stream.try_write(refusal.to_http().as_bytes()) {
         tracing::debug!(%error, "a connection was turned away without a word");

@@ -148,7 +148,7 @@ async fn publish(gateway: &Arc<Gateway>, outgoing: Outgoing) {
     let id = outgoing.body.id();
     let started = Instant::now();
     let outcome = decide(gateway, &outgoing).await;
-    metrics::histogram!("gateway_publish_seconds").record(started.elapsed().as_secs_f64());
+    gateway.measure.publish_seconds.record(started.elapsed());
     let room_id = outgoing.body.room_id();
     let status = match &outcome {
         Outcome::Sent { seq, .. } => Status::Sent { id, seq: *seq },

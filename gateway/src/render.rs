@@ -10,7 +10,10 @@ use schema::{
     id::{MessageId, RoomId},
 };
 
-use crate::codec::{Opcode, encode};
+use crate::{
+    codec::{Opcode, encode},
+    measure::Measure,
+};
 
 /// One message of a room's log, however it came.
 #[derive(Clone, Debug)]
@@ -69,12 +72,12 @@ pub(crate) struct Rendered {
 
 impl Rendered {
     /// Checks and encodes a message; what can not be shown becomes a `skip`.
-    pub(crate) fn new(room_id: RoomId, message: &LogMessage, prev: u64) -> Self {
+    pub(crate) fn new(room_id: RoomId, message: &LogMessage, prev: u64, measure: &Measure) -> Self {
         match envelope::check(room_id, message.headers.as_ref(), &message.body) {
             Ok(head) => Self::show(room_id, head.id, message.seq, prev, message.body.clone(), message.logged_at),
             Err(reason) => {
                 tracing::warn!(room.id = %room_id, seq = message.seq, %reason, "envelope refused");
-                metrics::counter!("gateway_envelopes_refused_total").increment(1);
+                measure.envelopes_refused.increment(1);
                 Self::skip(room_id, message.seq, prev)
             }
         }

@@ -20,8 +20,9 @@ use schema::{
 
 use crate::{
     hub::{GoLive, Joining, Room, concat},
+    measure::Source,
     render::{LogMessage, Rendered},
-    socket::{Class, Socket},
+    socket::Socket,
     state::Gateway,
 };
 
@@ -38,6 +39,8 @@ struct Page {
     last_seq: u64,
     /// How many frames follow, where that is known.
     pending: u64,
+    /// The slowest of what was read for it.
+    source: Source,
 }
 
 type SharedPage = Shared<BoxFuture<'static, Result<Arc<Page>, Arc<str>>>>;
@@ -89,9 +92,14 @@ async fn catch_up(
     if cursor > room.last() && !reach(gateway, room, cursor).await {
         joining.is_recovered = false;
     }
+    let mut source = Source::Memory;
     loop {
         match while_seated(socket, room, || room.go_live(socket, Some(cursor), joining)) {
-            Some(GoLive::Live) | None => return Ok(()),
+            Some(GoLive::Live) => {
+                gateway.measure.resumed(source).joins.increment(1);
+                return Ok(());
+            }
+            None => return Ok(()),
             // It was reached a moment ago, and a room's last seq never falls.
             Some(GoLive::Ahead) => joining.is_recovered = false,
             Some(GoLive::Behind) => {
@@ -109,7 +117,8 @@ async fn catch_up(
                 }
                 joining.replayed += page.frames;
                 cursor = page.last_seq;
-                while_seated(socket, room, || socket.offer(&page.bytes, Class::Replay));
+                source = source.max(page.source);
+                while_seated(socket, room, || socket.replay(&page.bytes, page.frames));
                 socket.drained().await;
             }
         }
@@ -165,15 +174,15 @@ async fn read_page(gateway: &Gateway, room: &Room, cursor: u64) -> Result<Page, 
     let page = gateway.log.page(room.id, cursor, limit::REPLAY_PAGE).await.map_err(|error| error.to_string())?;
     // Asked after the page was read: what has aged out before or meanwhile is found in the store.
     let first_seq = gateway.health.first_seq_near(cursor).await?;
-    let mut stretch = Stretch { room: room.id, prev: cursor, frames: Vec::new() };
+    let mut stretch = Stretch { room: room.id, prev: cursor, frames: Vec::new(), source: Source::Stream };
     if cursor + 1 < first_seq {
         let border = page.messages.first().map_or(first_seq, |message| message.seq.min(first_seq));
         if !stretch.read_store(gateway, border).await? {
-            return Ok(Page::new(&stretch.frames, cursor, 0));
+            return Ok(Page::new(&stretch, cursor, 0));
         }
     }
     stretch.read_stream(gateway, &page.messages).await?;
-    Ok(Page::new(&stretch.frames, cursor, page.pending))
+    Ok(Page::new(&stretch, cursor, page.pending))
 }
 
 /// A stretch in the making: each frame is told which one was before it, wherever it came from.
@@ -181,6 +190,8 @@ struct Stretch {
     room: RoomId,
     prev: u64,
     frames: Vec<Rendered>,
+    /// The slowest of what was read for it.
+    source: Source,
 }
 
 impl Stretch {
@@ -195,10 +206,14 @@ impl Stretch {
         for message in messages {
             let is_second = shown_twice.contains(&message.seq);
             self.push(message.seq, |room, prev| {
-                if is_second { Rendered::skip(room, message.seq, prev) } else { Rendered::new(room, message, prev) }
+                if is_second {
+                    Rendered::skip(room, message.seq, prev)
+                } else {
+                    Rendered::new(room, message, prev, &gateway.measure)
+                }
             });
         }
-        metrics::counter!("gateway_resumed_frames_total", "source" => "stream").increment(count(messages.len()));
+        gateway.measure.resumed(Source::Stream).frames.increment(count(messages.len()));
         Ok(())
     }
 
@@ -208,13 +223,14 @@ impl Stretch {
         let rows = gateway.store.log(self.room, self.prev, limit::REPLAY_PAGE).await;
         let rows = rows.map_err(|error| error.to_string())?;
         let is_all = rows.len() < limit::REPLAY_PAGE || rows.last().is_some_and(|row| row.seq >= border);
+        self.source = Source::Store;
         for row in rows.into_iter().take_while(|row| row.seq < border) {
             self.push(row.seq, |room, prev| match (row.id, row.body) {
                 (Some(id), Some(body)) => Rendered::show(room, id, row.seq, prev, body.into(), row.created_at),
                 _ => Rendered::skip(room, row.seq, prev),
             });
         }
-        metrics::counter!("gateway_resumed_frames_total", "source" => "store").increment(count(self.frames.len()));
+        gateway.measure.resumed(Source::Store).frames.increment(count(self.frames.len()));
         Ok(is_all)
     }
 }
@@ -233,7 +249,8 @@ async fn second_seqs(gateway: &Gateway, messages: &[LogMessage]) -> Result<Vec<u
 }
 
 impl Page {
-    fn new(frames: &[Rendered], cursor: u64, pending: u64) -> Self {
+    fn new(stretch: &Stretch, cursor: u64, pending: u64) -> Self {
+        let frames = &stretch.frames;
         let bytes: Vec<Bytes> = frames.iter().map(|frame| frame.bytes.clone()).collect();
         Self {
             bytes: concat(&bytes),
@@ -241,6 +258,7 @@ impl Page {
             first_seq: frames.first().map(|frame| frame.seq),
             last_seq: frames.last().map_or(cursor, |frame| frame.seq),
             pending,
+            source: stretch.source,
         }
     }
 }

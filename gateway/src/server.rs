@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     changes,
     config::{Config, Subscribe},
-    drain, feed, health, listener, readiness, recheck, resync, saved,
+    drain, feed, health, listener,
+    measure::Measure,
+    readiness, recheck, resync, saved,
     state::{Gateway, Parts},
     tokens::Tokens,
     typing, wheel,
@@ -27,6 +29,8 @@ pub struct Server {
     pub gateway: Arc<Gateway>,
     /// Where sockets come in.
     pub address: SocketAddr,
+    /// The operators' port.
+    pub ops_address: SocketAddr,
     is_drained: CancellationToken,
 }
 
@@ -42,8 +46,8 @@ impl Server {
     pub async fn start(config: Config, metrics: Metrics, lifecycle: Lifecycle) -> anyhow::Result<Self> {
         let listener = listener::bind(config.listen)?;
         let ops_listener = TcpListener::bind(config.ops_listen).await?;
-        let address = listener.local_addr()?;
-        let gateway = Arc::new(Gateway::new(parts(config, lifecycle).await?));
+        let (address, ops_address) = (listener.local_addr()?, ops_listener.local_addr()?);
+        let gateway = Arc::new(Gateway::new(parts(config, &metrics, lifecycle).await?));
         tracing::info!(gateway.id = gateway.id.as_str(), %address, "gateway");
         let is_drained = CancellationToken::new();
         let probes = probe::serve(ops_listener, readiness::of(&gateway), metrics);
@@ -67,7 +71,7 @@ impl Server {
         if gateway.config.subscribe == Subscribe::All {
             life.spawn_vital("feed", feed::hear_all(Arc::clone(&gateway)));
         }
-        Ok(Self { gateway, address, is_drained })
+        Ok(Self { gateway, address, ops_address, is_drained })
     }
 
     /// Serves until the process stops, then drains; says whether no vital task died.
@@ -81,7 +85,7 @@ impl Server {
     }
 }
 
-async fn parts(config: Config, lifecycle: Lifecycle) -> anyhow::Result<Parts> {
+async fn parts(config: Config, metrics: &Metrics, lifecycle: Lifecycle) -> anyhow::Result<Parts> {
     let pg = config.database.pool()?;
     let broker = config.broker.connect("gateway").await?;
     let store = chat_store::connect(&config.store, &pg).await?;
@@ -89,5 +93,6 @@ async fn parts(config: Config, lifecycle: Lifecycle) -> anyhow::Result<Parts> {
     let redis = redis.create_pool(Some(Runtime::Tokio1))?;
     let clock = config.common.clock.clock();
     let tokens = Tokens::new(&config.tokens, clock, redis, config.redis_prefix.clone())?;
-    Ok(Parts { config, broker, store, pg, tokens, lifecycle })
+    let measure = metrics.hold(Measure::new);
+    Ok(Parts { config, broker, store, pg, tokens, lifecycle, measure })
 }

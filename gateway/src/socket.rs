@@ -5,9 +5,11 @@
 //! are never dropped: a socket that can not take them is closed, and resumes.
 
 use std::{
-    collections::VecDeque,
     io,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -23,8 +25,11 @@ use tokio::{
 };
 
 use crate::{
-    codec::{Opcode, close_frame, encode, first_frame_len},
+    budget::Budget,
+    codec::{Opcode, encode},
     hub::Seat,
+    measure::Measure,
+    outbox::Outbox,
 };
 
 /// Whose socket it is, and until when.
@@ -58,19 +63,16 @@ pub struct Socket {
     /// Told when the outbox has run empty, and when the socket is gone.
     drained: Notify,
     replay: Semaphore,
+    measure: Arc<Measure>,
 }
 
-#[derive(Debug, Default)]
-struct Outbox {
-    /// Whole frames each, and whether they are part of a replay.
-    queue: VecDeque<(Bytes, Class)>,
-    /// How much of the front of `queue` is on the wire already.
-    front_written: usize,
-    /// Bytes that wait, replays apart: what the cap is for.
-    queued: usize,
-    /// When the wire last took something; set while anything is queued.
-    stalled_since: Option<Instant>,
-    closing: Option<CloseReason>,
+/// What a socket shares with the others.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    /// What is counted.
+    pub measure: Arc<Measure>,
+    /// How much waits for slow readers.
+    pub budget: Arc<Budget>,
 }
 
 /// How a frame is treated when the socket is behind.
@@ -86,12 +88,12 @@ pub enum Class {
 
 impl Socket {
     /// Takes over a stream whose handshake is done.
-    pub fn new(stream: TcpStream, default_room: Option<RoomId>, now_millis: u64) -> Self {
+    pub(crate) fn new(stream: TcpStream, default_room: Option<RoomId>, now_millis: u64, shared: Shared) -> Self {
         Self {
             id: ConnectionId::random(),
             default_room,
             stream,
-            out: Mutex::default(),
+            out: Mutex::new(Outbox::new(shared.budget)),
             wake: Notify::new(),
             identity: Mutex::new(None),
             seats: Mutex::default(),
@@ -101,6 +103,7 @@ impl Socket {
             is_gone: AtomicBool::new(false),
             drained: Notify::new(),
             replay: Semaphore::new(1),
+            measure: shared.measure,
         }
     }
 
@@ -131,24 +134,31 @@ impl Socket {
 
     /// Encodes and offers one frame.
     pub fn say(&self, frame: &ServerFrame) {
+        self.measure.frames_out.increment(1);
         self.offer(&encode(Opcode::Text, &frame.to_json()), Class::Durable);
+    }
+
+    /// Offers a page of a replay.
+    pub(crate) fn replay(&self, page: &Bytes, frames: u64) {
+        self.measure.frames_out.increment(frames);
+        self.offer(page, Class::Replay);
     }
 
     /// Offers whole encoded frames without waiting.
     pub fn offer(&self, frames: &Bytes, class: Class) {
         let mut out = self.out.lock();
-        if out.closing.is_some() {
+        if out.closing().is_some() {
             return;
         }
-        if class == Class::Ephemeral && out.queued > limit::QUEUED_BYTES_EPHEMERAL_MAX {
-            metrics::counter!("gateway_frames_dropped_total", "reason" => "ephemeral").increment(1);
+        if class == Class::Ephemeral && out.queued() > limit::QUEUED_BYTES_EPHEMERAL_MAX {
+            self.measure.dropped_socket_behind.increment(1);
             return;
         }
         out.put(&self.stream, frames, class);
-        if out.queued > limit::QUEUED_BYTES_MAX {
+        if out.queued() > limit::QUEUED_BYTES_MAX {
             out.close_in_mid_stream(CloseReason::SlowConsumer);
         }
-        let must_flush = !out.queue.is_empty();
+        let must_flush = !out.is_empty();
         drop(out);
         if must_flush {
             self.wake.notify_one();
@@ -157,12 +167,7 @@ impl Socket {
 
     /// Closes the socket once what is queued has been written.
     pub fn close(&self, reason: CloseReason) {
-        let mut out = self.out.lock();
-        if out.closing.is_none() {
-            out.put(&self.stream, &close_frame(reason), Class::Durable);
-            out.closing = Some(reason);
-        }
-        drop(out);
+        self.out.lock().close(&self.stream, reason);
         self.wake.notify_one();
     }
 
@@ -174,36 +179,29 @@ impl Socket {
 
     /// Why it is closing, if it is.
     pub fn closing(&self) -> Option<CloseReason> {
-        self.out.lock().closing
+        self.out.lock().closing()
     }
 
     /// Whether anything waits for the wire.
     pub fn is_behind(&self) -> bool {
-        !self.out.lock().queue.is_empty()
+        !self.out.lock().is_empty()
     }
 
     /// Bytes that wait for the wire, replays apart.
     pub fn queued_bytes(&self) -> usize {
-        self.out.lock().queued
+        self.out.lock().queued()
     }
 
     /// Since when the wire has taken nothing; none when nothing is queued.
     pub(crate) fn stalled_since(&self) -> Option<Instant> {
-        self.out.lock().stalled_since
+        self.out.lock().stalled_since()
     }
 
     /// Writes what is queued until the wire takes no more.
     pub(crate) fn flush(&self) -> io::Result<()> {
-        let mut out = self.out.lock();
-        while let Some((front, _)) = out.queue.front() {
-            match self.stream.try_write(front.get(out.front_written..).unwrap_or_default()) {
-                Ok(written) => out.advance(written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            }
+        if self.out.lock().flush(&self.stream)? {
+            self.drained.notify_waiters();
         }
-        drop(out);
-        self.drained.notify_waiters();
         Ok(())
     }
 
@@ -232,6 +230,7 @@ impl Socket {
     /// The socket's task has ended: nobody may wait for it any more.
     pub(crate) fn set_gone(&self) {
         self.is_gone.store(true, Ordering::Release);
+        self.out.lock().end();
         // Others may hold the socket for a while yet, a publish without an answer for one: the peer
         // does not wait for them.
         if let Err(error) = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both) {
@@ -277,76 +276,4 @@ impl Socket {
     pub fn is_gone(&self) -> bool {
         self.is_gone.load(Ordering::Acquire)
     }
-}
-
-impl Outbox {
-    /// Writes `frames` if nothing is queued, and queues what the wire does not take.
-    fn put(&mut self, stream: &TcpStream, frames: &Bytes, class: Class) {
-        let mut written = 0;
-        if self.queue.is_empty() {
-            written = match stream.try_write(frames) {
-                Ok(written) => written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                // The socket's own task meets the same error and ends.
-                Err(_broken) => return,
-            };
-            if written == frames.len() {
-                return;
-            }
-            self.stalled_since = Some(Instant::now());
-            self.front_written = written;
-        }
-        if class != Class::Replay {
-            self.queued += frames.len() - written;
-        }
-        self.queue.push_back((frames.clone(), class));
-    }
-
-    /// Notes that the wire took `written` bytes of the front.
-    fn advance(&mut self, written: usize) {
-        let Some((front, class)) = self.queue.front() else { return };
-        if *class != Class::Replay {
-            self.queued -= written;
-        }
-        self.front_written += written;
-        self.stalled_since = Some(Instant::now());
-        if self.front_written >= front.len() {
-            self.front_written = 0;
-            self.queue.pop_front();
-        }
-        if self.queue.is_empty() {
-            self.stalled_since = None;
-            // A burst's worth of memory is not kept for the quiet time after it.
-            self.queue.shrink_to_fit();
-        }
-    }
-
-    /// Drops what is queued, but for the frame that is half written, and ends with a close frame.
-    fn close_in_mid_stream(&mut self, reason: CloseReason) {
-        if self.closing.is_some() {
-            return;
-        }
-        self.closing = Some(reason);
-        let half_written = self.queue.pop_front().filter(|_| self.front_written > 0);
-        self.queue.clear();
-        self.queued = 0;
-        if let Some((frames, _)) = half_written {
-            let rest = frames.slice(self.front_written..frame_end(&frames, self.front_written));
-            self.queued += rest.len();
-            self.queue.push_back((rest, Class::Durable));
-        }
-        self.front_written = 0;
-        let frame = close_frame(reason);
-        self.queued += frame.len();
-        self.queue.push_back((frame, Class::Durable));
-    }
-}
-
-/// Where the frame ends that byte `at` of these whole frames belongs to.
-fn frame_end(frames: &Bytes, at: usize) -> usize {
-    let mut end = 0;
-    while end < at {
-        end += first_frame_len(frames.get(end..).unwrap_or_default()).max(1);
-    }
-    end.min(frames.len())
 }

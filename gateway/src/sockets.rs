@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use metrics::Gauge;
 use parking_lot::Mutex;
 use schema::{
     frame::limit,
@@ -15,10 +16,11 @@ use schema::{
 use crate::{rate::Bucket, socket::Socket};
 
 /// The sockets that are open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sockets {
     all: Mutex<HashMap<ConnectionId, Arc<Socket>>>,
     users: Arc<Mutex<HashMap<UserId, User>>>,
+    connections: Gauge,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,11 @@ impl Drop for UserPlace {
 }
 
 impl Sockets {
+    /// None is open yet; `connections` shows how many are.
+    pub(crate) fn new(connections: Gauge) -> Self {
+        Self { all: Mutex::default(), users: Arc::default(), connections }
+    }
+
     /// Takes a place for one more socket of `user_id`, of at most `places_max`.
     pub fn reserve(&self, user_id: UserId, places_max: usize) -> Option<UserPlace> {
         let mut users = self.users.lock();
@@ -64,7 +71,7 @@ impl Sockets {
     /// Notes a socket whose user is not known yet.
     pub fn add(&self, socket: &Arc<Socket>) {
         self.all.lock().insert(socket.id, Arc::clone(socket));
-        metrics::gauge!("gateway_connections").increment(1.0);
+        self.connections.increment(1.0);
     }
 
     /// Notes whose socket it is.
@@ -76,7 +83,7 @@ impl Sockets {
     /// Forgets a socket.
     pub fn remove(&self, socket: &Socket) {
         self.all.lock().remove(&socket.id);
-        metrics::gauge!("gateway_connections").decrement(1.0);
+        self.connections.decrement(1.0);
         if let Some(identity) = socket.identity()
             && let Some(user) = self.users.lock().get_mut(&identity.user_id)
         {

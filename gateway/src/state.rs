@@ -14,15 +14,17 @@ use schema::{id::RoomId, subject::GatewayId};
 
 use crate::{
     admission::Admission,
+    budget::Budget,
     config::Config,
     health::Health,
     hub::{Delivery, Hub, Room},
     log_reader::LogReader,
+    measure::Measure,
     publisher::Publisher,
     render::LogMessage,
     replay::Pages,
     saved::SavedWatch,
-    socket::Socket,
+    socket::{Shared, Socket},
     sockets::Sockets,
     tokens::Tokens,
     typing::TypingWatch,
@@ -49,6 +51,10 @@ pub struct Gateway {
     pub admission: Admission,
     /// Who holds which credential.
     pub tokens: Tokens,
+    /// What is counted.
+    pub measure: Arc<Measure>,
+    /// How much waits for slow readers.
+    pub budget: Arc<Budget>,
     /// Who hears what.
     pub hub: Hub,
     /// Who is there.
@@ -89,6 +95,8 @@ pub struct Parts {
     pub tokens: Tokens,
     /// The process's life.
     pub lifecycle: Lifecycle,
+    /// What is counted.
+    pub measure: Measure,
 }
 
 impl std::fmt::Debug for Parts {
@@ -100,16 +108,20 @@ impl std::fmt::Debug for Parts {
 impl Gateway {
     /// Puts the parts together; nothing runs yet.
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, broker, store, pg, tokens, lifecycle } = parts;
+        let Parts { config, broker, store, pg, tokens, lifecycle, measure } = parts;
+        let measure = Arc::new(measure);
         let clock = config.common.clock.clock();
-        let delivery = Delivery { window: config.coalesce, lifecycle: lifecycle.clone() };
+        let delivery =
+            Delivery { window: config.coalesce, lifecycle: lifecycle.clone(), measure: Arc::clone(&measure) };
         Self {
             id: config.gateway_id.clone().unwrap_or_else(made_up_id),
             clock,
             log: LogReader::new(broker.client.clone()),
             admission: Admission::new(pg),
             hub: Hub::new(delivery),
-            sockets: Sockets::default(),
+            budget: Arc::new(Budget::new(measure.queued_bytes.clone())),
+            sockets: Sockets::new(measure.connections.clone()),
+            measure,
             publisher: Publisher::new(),
             saved: SavedWatch::default(),
             health: Health::new(broker.client.clone(), clock),
@@ -134,6 +146,11 @@ impl Gateway {
     /// Whether rates and numbers per user, room and address are limited.
     pub const fn common_limits_are_on(&self) -> bool {
         self.config.common.limits.are_on()
+    }
+
+    /// What a socket shares with the others.
+    pub(crate) fn shared(&self) -> Shared {
+        Shared { measure: Arc::clone(&self.measure), budget: Arc::clone(&self.budget) }
     }
 
     /// Takes a socket's seat in a room, and starts the room's feed if it is the first.

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     codec::{Opcode, encode},
+    measure::Source,
     rate::Bucket,
     render::{LogMessage, Rendered},
     socket::{Class, Socket},
@@ -173,8 +174,11 @@ impl Room {
             return;
         }
         let is_second = message.is_resend() && message.id().is_some_and(|id| state.ring.has_before(id, message.seq));
-        let frame =
-            if is_second { Rendered::skip(self.id, message.seq, prev) } else { Rendered::new(self.id, message, prev) };
+        let frame = if is_second {
+            Rendered::skip(self.id, message.seq, prev)
+        } else {
+            Rendered::new(self.id, message, prev, &self.delivery.measure)
+        };
         state.last = message.seq;
         let out = Frame { bytes: frame.bytes.clone(), seq: Some(frame.seq), except: None };
         state.ring.push(frame);
@@ -224,6 +228,7 @@ impl Room {
             me: joining.me,
             oldest_seq: joining.oldest_seq,
         };
+        self.delivery.measure.resumed(Source::Memory).frames.increment(u64::try_from(tail.len()).unwrap_or(0));
         let mut bytes = BytesMut::new();
         for frame in &tail {
             bytes.extend_from_slice(frame);

@@ -10,7 +10,10 @@ use parking_lot::Mutex;
 use schema::id::{ConnectionId, UserId};
 
 use super::Delivery;
-use crate::socket::{Class, Socket};
+use crate::{
+    measure::Measure,
+    socket::{Class, Socket},
+};
 
 /// One encoded frame on its way to a room's sockets.
 #[derive(Clone, Debug)]
@@ -74,47 +77,76 @@ impl Slice {
         let quiet_for = inbox.drained_at.map_or(Duration::MAX, |at| at.elapsed());
         drop(inbox);
         let wait = delivery.window.saturating_sub(quiet_for);
-        if wait.is_zero() && may_run_here && self.drain() {
+        if wait.is_zero() && may_run_here && self.drain(&delivery.measure) {
             return;
         }
-        let (slice, window) = (Arc::clone(self), delivery.window);
+        let (slice, window, measure) = (Arc::clone(self), delivery.window, Arc::clone(&delivery.measure));
         delivery.lifecycle.spawn(async move {
             tokio::time::sleep(wait).await;
-            while !slice.drain() {
+            while !slice.drain(&measure) {
                 tokio::time::sleep(window).await;
             }
         });
     }
 
     /// Writes what waits; says whether nothing more waits, and then is no longer the drainer.
-    fn drain(&self) -> bool {
+    fn drain(&self, measure: &Measure) -> bool {
         let frames = std::mem::take(&mut self.inbox.lock().frames);
-        self.write(&frames);
+        self.write(&frames, measure);
         let mut inbox = self.inbox.lock();
         inbox.drained_at = Some(Instant::now());
         inbox.is_draining = !inbox.frames.is_empty();
         !inbox.is_draining
     }
 
-    fn write(&self, frames: &[Frame]) {
+    fn write(&self, frames: &[Frame], measure: &Measure) {
         let first_seq = frames.iter().find_map(|frame| frame.seq);
         let joined = join(frames);
+        let mut offered = Offered::default();
+        let log_frames = frames.iter().filter(|frame| frame.seq.is_some()).count();
         for member in self.members.lock().iter() {
             match first_seq {
-                Some(first_seq) if member.live_from < first_seq => member.socket.offer(&joined, Class::Durable),
+                Some(first_seq) if member.live_from < first_seq => {
+                    member.socket.offer(&joined, Class::Durable);
+                    offered.deliveries += log_frames;
+                    offered.coalesced_writes += usize::from(log_frames > 1);
+                }
                 // It became live amid these frames, and was told of the first of them before.
-                Some(_) => frames
-                    .iter()
-                    .filter(|frame| frame.seq.is_some_and(|seq| seq > member.live_from))
-                    .for_each(|frame| member.socket.offer(&frame.bytes, Class::Durable)),
+                Some(_) => frames.iter().filter(|frame| frame.seq.is_some_and(|seq| seq > member.live_from)).for_each(
+                    |frame| {
+                        offered.deliveries += 1;
+                        member.socket.offer(&frame.bytes, Class::Durable);
+                    },
+                ),
                 None => {}
             }
-            frames
-                .iter()
-                .filter(|frame| frame.seq.is_none() && frame.except != Some(member.user_id))
-                .for_each(|frame| member.socket.offer(&frame.bytes, Class::Ephemeral));
+            frames.iter().filter(|frame| frame.seq.is_none() && frame.except != Some(member.user_id)).for_each(
+                |frame| {
+                    offered.signals += 1;
+                    member.socket.offer(&frame.bytes, Class::Ephemeral);
+                },
+            );
         }
-        metrics::counter!("gateway_frames_out_total").increment(u64::try_from(frames.len()).unwrap_or(0));
+        offered.count(measure);
+    }
+}
+
+/// What one drain offered, counted once.
+#[derive(Default)]
+struct Offered {
+    deliveries: usize,
+    coalesced_writes: usize,
+    signals: usize,
+}
+
+impl Offered {
+    fn count(&self, measure: &Measure) {
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        measure.deliveries.increment(count(self.deliveries));
+        measure.frames_out.increment(count(self.deliveries + self.signals));
+        if self.coalesced_writes > 0 {
+            measure.coalesced_writes.increment(count(self.coalesced_writes));
+        }
     }
 }
 

@@ -85,6 +85,7 @@ pub(crate) struct User {
 pub(crate) struct TestGateway {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) address: SocketAddr,
+    pub(crate) ops_address: SocketAddr,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) ended: Option<tokio::task::JoinHandle<bool>>,
 }
@@ -177,9 +178,9 @@ impl Scene {
         let runtime = self.runtime.as_ref().unwrap();
         let starting = runtime.spawn(Server::start(config, Metrics::detached(), lifecycle.clone()));
         let server = starting.await.unwrap().unwrap();
-        let (gateway, address) = (Arc::clone(&server.gateway), server.address);
+        let (gateway, address, ops_address) = (Arc::clone(&server.gateway), server.address, server.ops_address);
         let ended = Some(runtime.spawn(server.run()));
-        TestGateway { gateway, address, lifecycle, ended }
+        TestGateway { gateway, address, ops_address, lifecycle, ended }
     }
 
     pub(crate) async fn user(&self, name: &str) -> User {

@@ -14,6 +14,7 @@ mod join;
 mod keys;
 mod life;
 mod limits;
+mod metrics;
 mod outage;
 mod phone;
 mod proxy;

@@ -1,0 +1,174 @@
+//! What waits for one socket's wire, in order, counted exactly.
+
+use std::{collections::VecDeque, io, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use schema::frame::close::CloseReason;
+use tokio::net::TcpStream;
+
+use crate::{
+    budget::{Budget, Waiting},
+    codec::{close_frame, first_frame_len},
+    socket::Class,
+};
+
+/// The queue of one socket; empty while the wire takes everything at once.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    /// Whole frames each, and how they are treated.
+    queue: VecDeque<(Bytes, Class)>,
+    /// How much of the front of `queue` is on the wire already.
+    front_written: usize,
+    /// Bytes that wait, replays apart: what the socket's cap is for.
+    queued: usize,
+    /// All bytes that wait: what the process's budget is for.
+    waiting: Waiting,
+    /// When the wire last took something; set while anything is queued.
+    stalled_since: Option<Instant>,
+    closing: Option<CloseReason>,
+    has_ended: bool,
+}
+
+impl Outbox {
+    /// Nothing waits yet.
+    pub(crate) fn new(budget: Arc<Budget>) -> Self {
+        let waiting = Waiting::nothing(budget);
+        Self {
+            queue: VecDeque::new(),
+            front_written: 0,
+            queued: 0,
+            waiting,
+            stalled_since: None,
+            closing: None,
+            has_ended: false,
+        }
+    }
+
+    /// Why the socket is closing, if it is.
+    pub(crate) const fn closing(&self) -> Option<CloseReason> {
+        self.closing
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Bytes that wait, replays apart.
+    pub(crate) const fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Since when the wire has taken nothing; none when nothing is queued.
+    pub(crate) const fn stalled_since(&self) -> Option<Instant> {
+        self.stalled_since
+    }
+
+    /// Writes `frames` if nothing is queued, and queues what the wire does not take.
+    pub(crate) fn put(&mut self, stream: &TcpStream, frames: &Bytes, class: Class) {
+        if self.has_ended {
+            return;
+        }
+        let mut written = 0;
+        if self.queue.is_empty() {
+            written = match stream.try_write(frames) {
+                Ok(written) => written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                // The socket's own task meets the same error and ends.
+                Err(_broken) => return,
+            };
+            if written == frames.len() {
+                return;
+            }
+            self.stalled_since = Some(Instant::now());
+            self.front_written = written;
+        }
+        self.push(frames.clone(), written, class);
+    }
+
+    /// Ends with a close frame, after what is queued.
+    pub(crate) fn close(&mut self, stream: &TcpStream, reason: CloseReason) {
+        if self.closing.is_none() {
+            self.put(stream, &close_frame(reason), Class::Durable);
+            self.closing = Some(reason);
+        }
+    }
+
+    /// Drops what is queued, but for the frame that is half written, and ends with a close frame.
+    pub(crate) fn close_in_mid_stream(&mut self, reason: CloseReason) {
+        if self.closing.is_some() {
+            return;
+        }
+        self.closing = Some(reason);
+        let half_written = self.queue.pop_front().filter(|_| self.front_written > 0);
+        let at = self.front_written;
+        self.clear();
+        if let Some((frames, _)) = half_written {
+            self.push(frames.slice(at..frame_end(&frames, at)), 0, Class::Durable);
+        }
+        self.push(close_frame(reason), 0, Class::Durable);
+    }
+
+    /// Writes what is queued until the wire takes no more; says whether that was all.
+    pub(crate) fn flush(&mut self, stream: &TcpStream) -> io::Result<bool> {
+        while let Some((front, _)) = self.queue.front() {
+            match stream.try_write(front.get(self.front_written..).unwrap_or_default()) {
+                Ok(written) => self.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gives up what is queued, and takes nothing more: nobody will ever write it.
+    pub(crate) fn end(&mut self) {
+        self.has_ended = true;
+        self.clear();
+    }
+
+    fn clear(&mut self) {
+        self.queue = VecDeque::new();
+        self.front_written = 0;
+        self.queued = 0;
+        self.waiting.clear();
+    }
+
+    fn push(&mut self, frames: Bytes, written: usize, class: Class) {
+        let left = frames.len() - written;
+        if class != Class::Replay {
+            self.queued += left;
+        }
+        self.waiting.add(left);
+        self.queue.push_back((frames, class));
+    }
+
+    /// Notes that the wire took `written` bytes of the front.
+    fn advance(&mut self, written: usize) {
+        let Some((front, class)) = self.queue.front() else { return };
+        if *class != Class::Replay {
+            self.queued -= written;
+        }
+        self.waiting.take(written);
+        self.front_written += written;
+        self.stalled_since = Some(Instant::now());
+        if self.front_written >= front.len() {
+            self.front_written = 0;
+            self.queue.pop_front();
+        }
+        if self.queue.is_empty() {
+            self.stalled_since = None;
+            // A burst's worth of memory is not kept for the quiet time after it.
+            self.queue.shrink_to_fit();
+        }
+    }
+}
+
+/// Where the frame ends that byte `at` of these whole frames belongs to.
+fn frame_end(frames: &Bytes, at: usize) -> usize {
+    let mut end = 0;
+    while end < at {
+        end += first_frame_len(frames.get(end..).unwrap_or_default()).max(1);
+    }
+    end.min(frames.len())
+}
