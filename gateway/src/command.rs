@@ -18,6 +18,24 @@ use schema::{
 
 use crate::{connection::Connection, socket::Socket};
 
+/// Does what `frame` asks for if that is a matter of a moment, as it is for almost every frame; gives back any other.
+pub(crate) fn obey_at_once(connection: &Connection, frame: ClientFrame) -> Option<ClientFrame> {
+    match frame {
+        ClientFrame::Message { room_id: named, temp_id, content, message_type, reply_to_id, is_resend }
+            if connection.socket.identity().is_some() =>
+        {
+            let permit = Arc::clone(&connection.unanswered).try_acquire_owned();
+            let (Some(room), Ok(permit)) = (room(connection, named), permit) else {
+                let room_id = named;
+                return Some(ClientFrame::Message { room_id, temp_id, content, message_type, reply_to_id, is_resend });
+            };
+            send::send(connection, room, send::Said { temp_id, content, message_type, reply_to_id, is_resend }, permit);
+            None
+        }
+        other => Some(other),
+    }
+}
+
 /// Does what `frame` asks for and answers it.
 pub(crate) async fn obey(connection: &mut Connection, frame: ClientFrame) {
     if let ClientFrame::Auth { token } = frame {
@@ -40,7 +58,7 @@ pub(crate) async fn obey(connection: &mut Connection, frame: ClientFrame) {
             match room(connection, room_id) {
                 Some(room) => {
                     let said = send::Said { temp_id, content, message_type, reply_to_id, is_resend };
-                    send::send(connection, room, said).await;
+                    send::send_in_turn(connection, room, said).await;
                 }
                 None => unnamed(connection, Some(temp_id.into())),
             }

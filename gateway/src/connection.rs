@@ -155,7 +155,11 @@ impl Connection {
             Incoming::Text(text) => {
                 self.gateway.measure.frames_in.increment(1);
                 match ClientFrame::parse(&text) {
-                    Ok(frame) => self.obey(frame).await?,
+                    Ok(frame) => {
+                        if let Some(frame) = command::obey_at_once(self, frame) {
+                            self.obey(frame).await?;
+                        }
+                    }
                     Err(bad) => {
                         self.socket.say(&ServerFrame::refusal(bad.code, bad.detail, bad.room_id, bad.temp_id));
                         self.note_bad_frame();

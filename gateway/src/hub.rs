@@ -14,8 +14,9 @@ use ops::lifecycle::Lifecycle;
 use parking_lot::Mutex;
 use schema::id::RoomId;
 
-use crate::measure::Measure;
+use crate::{measure::Measure, soon::Soon};
 pub(crate) use room::{GoLive, Joining, Room, Seat, concat};
+pub(crate) use slice::Slice;
 
 /// Rooms are spread over so many locks.
 const SHARDS: usize = 64;
@@ -37,6 +38,8 @@ pub struct Delivery {
     pub lifecycle: Lifecycle,
     /// What is counted.
     pub measure: Arc<Measure>,
+    /// What is written soon.
+    pub(crate) soon: Arc<Soon>,
 }
 
 impl Hub {
@@ -66,6 +69,16 @@ impl Hub {
             shard.remove(&room.id);
             self.delivery.measure.rooms.decrement(1.0);
         }
+    }
+
+    /// How frames leave.
+    pub(crate) const fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// What is written soon.
+    pub(crate) fn soon(&self) -> Arc<Soon> {
+        Arc::clone(&self.delivery.soon)
     }
 
     /// The room, if anybody here is in it.

@@ -32,6 +32,7 @@ mod saved;
 mod server;
 mod socket;
 mod sockets;
+mod soon;
 mod state;
 mod tokens;
 mod typing;

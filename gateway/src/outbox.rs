@@ -23,8 +23,10 @@ pub(crate) struct Outbox {
     queued: usize,
     /// All bytes that wait: what the process's budget is for.
     waiting: Waiting,
-    /// When the wire last took something; set while anything is queued.
+    /// When the wire last took something; set while it is full.
     stalled_since: Option<Instant>,
+    /// Whether what is queued waits for company, and not for the wire.
+    is_corked: bool,
     closing: Option<CloseReason>,
     has_ended: bool,
 }
@@ -39,6 +41,7 @@ impl Outbox {
             queued: 0,
             waiting,
             stalled_since: None,
+            is_corked: false,
             closing: None,
             has_ended: false,
         }
@@ -59,7 +62,7 @@ impl Outbox {
         self.queued
     }
 
-    /// Since when the wire has taken nothing; none when nothing is queued.
+    /// Since when the wire has taken nothing; none while it takes everything.
     pub(crate) const fn stalled_since(&self) -> Option<Instant> {
         self.stalled_since
     }
@@ -84,6 +87,38 @@ impl Outbox {
             self.front_written = written;
         }
         self.push(frames.clone(), written, class);
+        self.uncork(stream);
+    }
+
+    /// Keeps `frames` for the next [`Self::put`] or [`Self::uncork`]; says whether one must follow.
+    pub(crate) fn cork(&mut self, frames: Bytes) -> bool {
+        if self.has_ended {
+            return false;
+        }
+        let is_first = self.queue.is_empty();
+        self.is_corked |= is_first;
+        self.push(frames, 0, Class::Durable);
+        is_first
+    }
+
+    /// Writes what waited for company, all of it at once if the wire takes it.
+    pub(crate) fn uncork(&mut self, stream: &TcpStream) {
+        if !std::mem::take(&mut self.is_corked) {
+            return;
+        }
+        let slices: Vec<_> = self.queue.iter().map(|(frames, _)| io::IoSlice::new(frames)).collect();
+        // Should the wire be full, or broken, the socket's own task meets that in its turn.
+        let mut written = stream.try_write_vectored(&slices).unwrap_or(0);
+        while written > 0
+            && let Some((front, _)) = self.queue.front()
+        {
+            let part = written.min(front.len() - self.front_written);
+            self.advance(part);
+            written -= part;
+        }
+        if !self.queue.is_empty() {
+            self.stalled_since = Some(Instant::now());
+        }
     }
 
     /// Ends with a close frame, after what is queued.
@@ -111,6 +146,7 @@ impl Outbox {
 
     /// Writes what is queued until the wire takes no more; says whether that was all.
     pub(crate) fn flush(&mut self, stream: &TcpStream) -> io::Result<bool> {
+        self.is_corked = false;
         while let Some((front, _)) = self.queue.front() {
             match stream.try_write(front.get(self.front_written..).unwrap_or_default()) {
                 Ok(written) => self.advance(written),
@@ -131,6 +167,7 @@ impl Outbox {
         self.queue = VecDeque::new();
         self.front_written = 0;
         self.queued = 0;
+        self.is_corked = false;
         self.waiting.clear();
     }
 

@@ -3,6 +3,10 @@
 //! At most one publish is in flight for a (sender, room), so a retry never overtakes. No answer is no
 //! failure: the same id is published again until an answer comes or the budget is over, and then the
 //! outcome is `unknown`. `failed` is said only of what is provably not stored.
+//!
+//! Two tasks do it for all messages: a message has neither a task nor a timer of its own.
+
+mod attempt;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,35 +14,35 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{HeaderMap, client::RequestErrorKind};
-use bytes::Bytes;
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use parking_lot::Mutex;
-use rand::RngExt as _;
+use async_nats::{StatusCode, Subject};
+use futures_util::StreamExt as _;
+use parking_lot::{Mutex, MutexGuard};
 use schema::{
-    envelope::{Body, Headers},
+    envelope::Body,
     frame::server::{ServerFrame, Status},
     id::{RoomId, UserId},
     problem::Code,
-    subject::ChatSubject,
 };
-use serde::Deserialize;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit},
     time::Instant,
 };
 
 use crate::{render::LogMessage, socket::Socket, state::Gateway};
+use attempt::{Answer, Attempt, Outcome};
 
 /// Publishes of this process that wait for their answer.
 const IN_FLIGHT_MAX: usize = 1_000;
-/// The first two repeats come after this, later ones after [`AGAIN_LATER`].
-const AGAIN_SOON: Duration = Duration::from_millis(250);
-const AGAIN_LATER: Duration = Duration::from_secs(2);
+/// After a publish that goes at once, others leave together within this time.
+const GATHER: Duration = Duration::from_millis(1);
+/// How often publishes that must be repeated, or given up, are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a sender is told to wait when the store has not settled.
 const SETTLES_IN: Duration = Duration::from_secs(2);
 /// How long the look-up of a resend may take.
 const LOOK_UP_WITHIN: Duration = Duration::from_secs(2);
+/// Between two tries to subscribe.
+const SUBSCRIBE_AGAIN: Duration = Duration::from_millis(250);
 
 /// Something on its way to the log.
 #[derive(Debug)]
@@ -53,6 +57,8 @@ pub struct Outgoing {
     pub temp_id: String,
     /// Whether it was sent before.
     pub is_resend: bool,
+    /// When its turn began.
+    pub begun_at: Instant,
     /// The socket's place among its unanswered publishes.
     pub permit: OwnedSemaphorePermit,
 }
@@ -60,136 +66,230 @@ pub struct Outgoing {
 /// Publishes, in order per sender and room.
 #[derive(Debug)]
 pub struct Publisher {
-    lanes: Mutex<HashMap<(UserId, RoomId), VecDeque<Outgoing>>>,
-    in_flight: Semaphore,
+    state: Mutex<State>,
+    /// Something is to be published.
+    wake: Notify,
+    /// Where answers come; each publish has a number below it.
+    inbox: String,
 }
 
-/// What became of a publish.
-#[derive(Debug, PartialEq, Eq)]
-enum Outcome {
-    Sent { seq: u64, is_duplicate: bool },
-    Failed(Code, String),
-    Unknown,
-}
-
-#[derive(Deserialize)]
-struct PubAck {
-    seq: Option<u64>,
-    #[serde(default)]
-    duplicate: bool,
-    error: Option<PubError>,
-}
-
-#[derive(Deserialize)]
-struct PubError {
-    #[serde(default)]
-    description: String,
-}
-
-/// What one try says.
-enum Try {
-    Answered(PubAck),
-    /// Nobody listens: this try is not stored.
-    Nobody,
-    /// It may be stored or not.
-    Silent,
+#[derive(Debug, Default)]
+struct State {
+    /// What waits behind the message of the same sender and room that is on its way.
+    lanes: HashMap<(UserId, RoomId), VecDeque<Outgoing>>,
+    /// By number.
+    in_flight: HashMap<u64, Attempt>,
+    /// What waits for a place among those in flight.
+    held: VecDeque<Attempt>,
+    /// Numbers to be published, or published again.
+    due: Vec<u64>,
+    next_number: u64,
 }
 
 impl Publisher {
-    /// Publishes nothing yet.
-    pub fn new() -> Self {
-        Self { lanes: Mutex::default(), in_flight: Semaphore::new(IN_FLIGHT_MAX) }
+    /// Publishes nothing yet; answers are to come below `inbox`.
+    pub fn new(inbox: String) -> Self {
+        Self { state: Mutex::default(), wake: Notify::new(), inbox }
     }
 
     /// Takes a message over; its sender hears of it.
     pub fn submit(&self, gateway: &Arc<Gateway>, outgoing: Outgoing) {
-        let key = (outgoing.user_id, outgoing.body.room_id());
         gateway.saved.expect(&outgoing);
-        let mut lanes = self.lanes.lock();
-        if let Some(waiting) = lanes.get_mut(&key) {
+        let mut state = self.state.lock();
+        if let Some(waiting) = state.lanes.get_mut(&outgoing.lane()) {
             waiting.push_back(outgoing);
             return;
         }
-        lanes.insert(key, VecDeque::new());
-        drop(lanes);
-        let gateway = Arc::clone(gateway);
-        gateway.lifecycle.clone().spawn(async move {
-            let mut next = Some(outgoing);
-            while let Some(outgoing) = next {
-                publish(&gateway, outgoing).await;
-                next = gateway.publisher.next(key);
-            }
-        });
-    }
-
-    /// The lane's next message; without one the lane is given up.
-    fn next(&self, key: (UserId, RoomId)) -> Option<Outgoing> {
-        let mut lanes = self.lanes.lock();
-        let next = lanes.get_mut(&key).and_then(VecDeque::pop_front);
-        if next.is_none() {
-            lanes.remove(&key);
-        }
-        next
+        state.lanes.insert(outgoing.lane(), VecDeque::new());
+        drop(state);
+        self.start(gateway, outgoing);
     }
 
     /// Whether nothing is on its way.
     pub fn is_idle(&self) -> bool {
-        self.lanes.lock().is_empty()
+        self.state.lock().lanes.is_empty()
     }
-}
 
-impl Default for Publisher {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-async fn publish(gateway: &Arc<Gateway>, outgoing: Outgoing) {
-    let id = outgoing.body.id();
-    let started = Instant::now();
-    let outcome = decide(gateway, &outgoing).await;
-    gateway.measure.publish_seconds.record(started.elapsed());
-    let room_id = outgoing.body.room_id();
-    let status = match &outcome {
-        Outcome::Sent { seq, .. } => Status::Sent { id, seq: *seq },
-        Outcome::Unknown => Status::Unknown { retry: true },
-        Outcome::Failed(code, detail) => {
-            let (code, detail) = (*code, detail.clone());
-            let retry_after_ms = (code == Code::NotSettled).then(|| u64::try_from(SETTLES_IN.as_millis()).unwrap_or(0));
-            Status::Failed { code, detail, retry: code.may_retry(), retry_after_ms }
+    /// Publishes the message of a lane whose turn it is.
+    fn start(&self, gateway: &Arc<Gateway>, mut outgoing: Outgoing) {
+        outgoing.begun_at = Instant::now();
+        if outgoing.is_resend {
+            let gateway = Arc::clone(gateway);
+            gateway.lifecycle.clone().spawn(async move { resend(&gateway, outgoing).await });
+        } else {
+            self.launch(gateway, outgoing);
         }
+    }
+
+    fn launch(&self, gateway: &Gateway, outgoing: Outgoing) {
+        let attempt = Attempt::new(outgoing, &gateway.id);
+        let mut state = self.state.lock();
+        if state.in_flight.len() >= IN_FLIGHT_MAX {
+            state.held.push_back(attempt);
+            return;
+        }
+        state.admit(attempt, gateway.config.publish_within);
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Takes in an answer.
+    fn take(&self, gateway: &Arc<Gateway>, number: u64, answer: Answer) {
+        let mut state = self.state.lock();
+        // Of one that has had its answer already: a repeat's.
+        let Some(attempt) = state.in_flight.get_mut(&number) else { return };
+        if let Some(outcome) = attempt.take(answer) {
+            let attempt = state.release(number, gateway.config.publish_within);
+            self.wake_if_due(state);
+            if let Some(attempt) = attempt {
+                conclude(gateway, attempt.into_outgoing(), outcome);
+            }
+        }
+    }
+
+    /// Repeats what has waited long enough, and gives up what has no time left.
+    fn look(&self, gateway: &Arc<Gateway>) {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let over: Vec<_> =
+            state.in_flight.iter().filter(|(_, attempt)| attempt.is_over(now)).map(|(at, _)| *at).collect();
+        let within = gateway.config.publish_within;
+        let over: Vec<_> = over.into_iter().filter_map(|number| state.release(number, within)).collect();
+        let State { in_flight, due, .. } = &mut *state;
+        let repeat = |(number, attempt): (&u64, &mut Attempt)| attempt.must_repeat(now).then_some(*number);
+        due.extend(in_flight.iter_mut().filter_map(repeat));
+        self.wake_if_due(state);
+        for attempt in over {
+            let outcome = attempt.last_word();
+            conclude(gateway, attempt.into_outgoing(), outcome);
+        }
+    }
+
+    fn wake_if_due(&self, state: MutexGuard<'_, State>) {
+        let is_due = !state.due.is_empty();
+        drop(state);
+        if is_due {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The lane's message is done with: the next one's turn.
+    fn next(&self, gateway: &Arc<Gateway>, lane: (UserId, RoomId)) {
+        let mut state = self.state.lock();
+        let next = state.lanes.get_mut(&lane).and_then(VecDeque::pop_front);
+        if next.is_none() {
+            state.lanes.remove(&lane);
+        }
+        drop(state);
+        if let Some(outgoing) = next {
+            self.start(gateway, outgoing);
+        }
+    }
+
+    fn reply_to(&self, number: u64) -> Subject {
+        Subject::from(format!("{}.{number}", self.inbox))
+    }
+}
+
+impl State {
+    fn admit(&mut self, mut attempt: Attempt, within: Duration) {
+        attempt.begin(within);
+        let number = self.next_number;
+        self.next_number += 1;
+        self.in_flight.insert(number, attempt);
+        self.due.push(number);
+    }
+
+    /// Takes an attempt out; its place is the next one's that waits for one.
+    fn release(&mut self, number: u64, within: Duration) -> Option<Attempt> {
+        let attempt = self.in_flight.remove(&number);
+        if let Some(next) = self.held.pop_front_if(|_| attempt.is_some()) {
+            self.admit(next, within);
+        }
+        attempt
+    }
+}
+
+impl Outgoing {
+    const fn lane(&self) -> (UserId, RoomId) {
+        (self.user_id, self.body.room_id())
+    }
+}
+
+/// Publishes, until nobody is left to be told.
+pub(crate) async fn run(gateway: Arc<Gateway>) {
+    tokio::select! {
+        () = publish(&gateway) => {}
+        () = look(&gateway) => {}
+        () = gateway.over() => {}
+    }
+}
+
+/// Hears the log's answers, until nobody is left to be told.
+pub(crate) async fn run_answers(gateway: Arc<Gateway>) {
+    tokio::select! {
+        () = hear(&gateway) => {}
+        () = gateway.over() => {}
+    }
+}
+
+async fn publish(gateway: &Gateway) {
+    let publisher = &gateway.publisher;
+    loop {
+        publisher.wake.notified().await;
+        let due = std::mem::take(&mut publisher.state.lock().due);
+        for number in &due {
+            let message = publisher.state.lock().in_flight.get_mut(number).map(Attempt::message);
+            let Some((subject, headers, body)) = message else { continue };
+            let reply = publisher.reply_to(*number);
+            let sent = gateway.broker.client.publish_with_reply_and_headers(subject, reply, headers, body).await;
+            if let Err(error) = sent {
+                tracing::warn!(%error, "a message was not handed to the broker: trying again");
+            }
+        }
+        if !due.is_empty() {
+            // What comes meanwhile leaves together: one write for all of it, here and at the broker.
+            tokio::time::sleep(GATHER).await;
+        }
+    }
+}
+
+async fn hear(gateway: &Arc<Gateway>) {
+    let subject = format!("{}.*", gateway.publisher.inbox);
+    let mut answers = loop {
+        match gateway.broker.client.subscribe(subject.clone()).await {
+            Ok(subscriber) => break subscriber,
+            Err(error) => tracing::warn!(%error, "subscribe failed: trying again"),
+        }
+        tokio::time::sleep(SUBSCRIBE_AGAIN).await;
     };
-    let frame = ServerFrame::Status { room_id: Some(room_id), temp_id: outgoing.temp_id.clone(), status };
-    outgoing.socket.say(&frame);
-    match outcome {
-        Outcome::Sent { seq, is_duplicate } => {
-            if is_duplicate && let Some(room) = gateway.hub.find(room_id) {
-                // A duplicate is not shown again: its live copy may be the one that went missing.
-                room.doubt(seq);
-            }
-            gateway.saved.sent(gateway, &outgoing, seq, is_duplicate);
-        }
-        Outcome::Failed(..) | Outcome::Unknown => gateway.saved.forget(gateway, id),
+    while let Some(message) = answers.next().await {
+        let number = message.subject.rsplit('.').next().and_then(|number| number.parse().ok());
+        let Some(number) = number else { continue };
+        let answer = match message.status {
+            Some(StatusCode::NO_RESPONDERS) => Answer::Nobody,
+            _ => Answer::parse(&message.payload),
+        };
+        gateway.publisher.take(gateway, number, answer);
     }
 }
 
-async fn decide(gateway: &Arc<Gateway>, outgoing: &Outgoing) -> Outcome {
-    if outgoing.is_resend {
-        match look_up(gateway, outgoing).await {
-            Ok(Some(seq)) => return Outcome::Sent { seq, is_duplicate: true },
-            Ok(None) if gateway.health.is_settled() => {}
-            Ok(None) | Err(()) => {
-                return Outcome::Failed(Code::NotSettled, "whether it is stored is not known yet".into());
-            }
-        }
+async fn look(gateway: &Arc<Gateway>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        gateway.publisher.look(gateway);
     }
-    let Ok(_place) = gateway.publisher.in_flight.acquire().await else { return Outcome::Unknown };
-    let outcome = attempt(gateway, outgoing).await;
-    match outcome {
-        Outcome::Sent { seq, is_duplicate: true } if says_something_else(gateway, outgoing, seq).await => {
-            Outcome::Failed(Code::TempIdReused, "this temp_id names other content in this room".into())
+}
+
+/// A message that may be in the store already is published only if it is known not to be there.
+async fn resend(gateway: &Arc<Gateway>, outgoing: Outgoing) {
+    match look_up(gateway, &outgoing).await {
+        Ok(Some(seq)) => finish(gateway, &outgoing, &Outcome::Sent { seq, is_duplicate: true }),
+        Ok(None) if gateway.health.is_settled() => gateway.publisher.launch(gateway, outgoing),
+        Ok(None) | Err(()) => {
+            let unknown = Outcome::Failed(Code::NotSettled, "whether it is stored is not known yet".into());
+            finish(gateway, &outgoing, &unknown);
         }
-        outcome => outcome,
     }
 }
 
@@ -206,6 +306,20 @@ async fn look_up(gateway: &Gateway, outgoing: &Outgoing) -> Result<Option<u64>, 
     }
 }
 
+/// Tells what became of a message that was published. A duplicate is compared with what the log holds first.
+fn conclude(gateway: &Arc<Gateway>, outgoing: Outgoing, outcome: Outcome) {
+    let Outcome::Sent { seq, is_duplicate: true } = outcome else { return finish(gateway, &outgoing, &outcome) };
+    let gateway = Arc::clone(gateway);
+    gateway.lifecycle.clone().spawn(async move {
+        let outcome = if says_something_else(&gateway, &outgoing, seq).await {
+            Outcome::Failed(Code::TempIdReused, "this temp_id names other content in this room".into())
+        } else {
+            outcome
+        };
+        finish(&gateway, &outgoing, &outcome);
+    });
+}
+
 /// Whether the log holds other content under this id.
 async fn says_something_else(gateway: &Gateway, outgoing: &Outgoing, seq: u64) -> bool {
     let stored = gateway.log.at(seq).await.ok().flatten();
@@ -213,57 +327,30 @@ async fn says_something_else(gateway: &Gateway, outgoing: &Outgoing, seq: u64) -
     stored.is_some_and(|stored| stored.id() == outgoing.body.id() && !stored.says_the_same(&outgoing.body))
 }
 
-/// Publishes, and again, until an answer comes or the budget is over.
-async fn attempt(gateway: &Gateway, outgoing: &Outgoing) -> Outcome {
-    let headers =
-        Headers { sender: Some(outgoing.user_id), gateway: Some(gateway.id.clone()), is_resend: outgoing.is_resend };
-    let headers = headers.to_map(outgoing.body.id());
-    let subject = ChatSubject(outgoing.body.room_id()).to_string();
-    let payload = outgoing.body.to_bytes();
-    let deadline = Instant::now() + gateway.config.publish_within;
-    let mut tries = FuturesUnordered::new();
-    let mut is_doubtful = false;
-    let mut repeats = 0_u32;
-    let mut again_at = Instant::now();
-    loop {
-        let now = Instant::now();
-        if now >= deadline {
-            return if is_doubtful || !tries.is_empty() {
-                Outcome::Unknown
-            } else {
-                Outcome::Failed(Code::Unavailable, "the log takes nothing now".into())
-            };
+/// Tells the sender, and gives the turn to the lane's next.
+fn finish(gateway: &Arc<Gateway>, outgoing: &Outgoing, outcome: &Outcome) {
+    gateway.measure.publish_seconds.record(outgoing.begun_at.elapsed());
+    let (id, room_id, lane) = (outgoing.body.id(), outgoing.body.room_id(), outgoing.lane());
+    let status = match outcome {
+        Outcome::Sent { seq, .. } => Status::Sent { id, seq: *seq },
+        Outcome::Unknown => Status::Unknown { retry: true },
+        Outcome::Failed(code, detail) => {
+            let (code, detail) = (*code, detail.clone());
+            let retry_after_ms = (code == Code::NotSettled).then(|| u64::try_from(SETTLES_IN.as_millis()).unwrap_or(0));
+            Status::Failed { code, detail, retry: code.may_retry(), retry_after_ms }
         }
-        if now >= again_at {
-            tries.push(one_try(gateway, &subject, &headers, &payload, deadline - now));
-            repeats += 1;
-            again_at =
-                now + if repeats <= 2 { AGAIN_SOON } else { AGAIN_LATER.mul_f64(rand::rng().random_range(0.8..1.2)) };
-        }
-        let answer = tokio::select! {
-            Some(answer) = tries.next(), if !tries.is_empty() => answer,
-            () = tokio::time::sleep_until(again_at.min(deadline)) => continue,
-        };
-        match answer {
-            Try::Answered(PubAck { seq: Some(seq), duplicate, error: None }) => {
-                return Outcome::Sent { seq, is_duplicate: duplicate };
+    };
+    let frame = ServerFrame::Status { room_id: Some(room_id), temp_id: outgoing.temp_id.clone(), status };
+    outgoing.socket.say_soon(&frame, &gateway.hub.delivery().soon);
+    match outcome {
+        Outcome::Sent { seq, is_duplicate } => {
+            if *is_duplicate && let Some(room) = gateway.hub.find(room_id) {
+                // A duplicate is not shown again: its live copy may be the one that went missing.
+                room.doubt(*seq);
             }
-            // Refused for good, and no earlier try can be stored.
-            Try::Answered(ack) if tries.is_empty() && !is_doubtful => {
-                let detail = ack.error.map(|error| error.description).unwrap_or_default();
-                return Outcome::Failed(Code::Unavailable, format!("the log refused it: {detail}"));
-            }
-            Try::Answered(_) | Try::Nobody => {}
-            Try::Silent => is_doubtful = true,
+            gateway.saved.sent(gateway, outgoing, *seq, *is_duplicate);
         }
+        Outcome::Failed(..) | Outcome::Unknown => gateway.saved.forget(gateway, id),
     }
-}
-
-async fn one_try(gateway: &Gateway, subject: &str, headers: &HeaderMap, payload: &Bytes, within: Duration) -> Try {
-    let request = async_nats::Request::new().payload(payload.clone()).headers(headers.clone()).timeout(Some(within));
-    match gateway.broker.client.send_request(subject.to_owned(), request).await {
-        Ok(answer) => serde_json::from_slice(&answer.payload).map_or(Try::Silent, Try::Answered),
-        Err(error) if error.kind() == RequestErrorKind::NoResponders => Try::Nobody,
-        Err(_timed_out) => Try::Silent,
-    }
+    gateway.publisher.next(gateway, lane);
 }

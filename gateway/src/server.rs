@@ -13,7 +13,7 @@ use crate::{
     config::{Config, Subscribe},
     drain, feed, health, listener,
     measure::Measure,
-    readiness, recheck, resync, saved,
+    publisher, readiness, recheck, resync, saved, soon,
     state::{Gateway, Parts},
     tokens::Tokens,
     typing, wheel,
@@ -62,10 +62,13 @@ impl Server {
         life.spawn_vital("listener", listener::run(Arc::clone(&gateway), listener, is_drained.clone()));
         life.spawn_vital("changes", changes::run(Arc::clone(&gateway)));
         life.spawn_vital("health", health::run(Arc::clone(&gateway)));
+        life.spawn_vital("publisher", publisher::run(Arc::clone(&gateway)));
+        life.spawn_vital("publisher answers", publisher::run_answers(Arc::clone(&gateway)));
         life.spawn_vital("recheck", recheck::run(Arc::clone(&gateway)));
         life.spawn_vital("resync", resync::run(Arc::clone(&gateway)));
         life.spawn_vital("saved reports", saved::hear(Arc::clone(&gateway)));
         life.spawn_vital("saved questions", saved::ask(Arc::clone(&gateway)));
+        life.spawn_vital("soon", soon::run(Arc::clone(&gateway)));
         life.spawn_vital("typing", typing::run(Arc::clone(&gateway)));
         life.spawn_vital("wheel", wheel::run(Arc::clone(&gateway)));
         if gateway.config.subscribe == Subscribe::All {

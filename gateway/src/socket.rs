@@ -30,6 +30,7 @@ use crate::{
     hub::Seat,
     measure::Measure,
     outbox::Outbox,
+    soon::Soon,
 };
 
 /// Whose socket it is, and until when.
@@ -136,6 +137,41 @@ impl Socket {
     pub fn say(&self, frame: &ServerFrame) {
         self.measure.frames_out.increment(1);
         self.offer(&encode(Opcode::Text, &frame.to_json()), Class::Durable);
+    }
+
+    /// As [`Self::say`], but the frame may wait for the room's next one, at most as long as the window.
+    pub(crate) fn say_soon(self: &Arc<Self>, frame: &ServerFrame, soon: &Soon) {
+        self.measure.frames_out.increment(1);
+        let mut out = self.out.lock();
+        if out.closing().is_some() {
+            return;
+        }
+        let must_follow = out.cork(encode(Opcode::Text, &frame.to_json()));
+        let is_too_much = out.queued() > limit::QUEUED_BYTES_MAX;
+        if is_too_much {
+            out.close_in_mid_stream(CloseReason::SlowConsumer);
+        }
+        drop(out);
+        if is_too_much {
+            self.wake.notify_one();
+        } else if must_follow {
+            soon.flush(Arc::clone(self));
+        }
+    }
+
+    /// Writes what waited for company.
+    pub(crate) fn uncork(&self) {
+        let mut out = self.out.lock();
+        out.uncork(&self.stream);
+        let is_stalled = out.stalled_since().is_some();
+        let is_empty = out.is_empty();
+        drop(out);
+        if is_stalled {
+            self.wake.notify_one();
+        }
+        if is_empty {
+            self.drained.notify_waiters();
+        }
     }
 
     /// Offers a page of a replay.

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use chat_store::MessageStore;
@@ -111,8 +111,12 @@ impl Gateway {
         let Parts { config, broker, store, pg, tokens, lifecycle, measure } = parts;
         let measure = Arc::new(measure);
         let clock = config.common.clock.clock();
-        let delivery =
-            Delivery { window: config.coalesce, lifecycle: lifecycle.clone(), measure: Arc::clone(&measure) };
+        let delivery = Delivery {
+            window: config.coalesce,
+            lifecycle: lifecycle.clone(),
+            measure: Arc::clone(&measure),
+            soon: Arc::default(),
+        };
         Self {
             id: config.gateway_id.clone().unwrap_or_else(made_up_id),
             clock,
@@ -122,7 +126,7 @@ impl Gateway {
             budget: Arc::new(Budget::new(measure.queued_bytes.clone())),
             sockets: Sockets::new(measure.connections.clone()),
             measure,
-            publisher: Publisher::new(),
+            publisher: Publisher::new(broker.client.new_inbox()),
             saved: SavedWatch::default(),
             health: Health::new(broker.client.clone(), clock),
             wheel: Wheel::default(),
@@ -151,6 +155,14 @@ impl Gateway {
     /// What a socket shares with the others.
     pub(crate) fn shared(&self) -> Shared {
         Shared { measure: Arc::clone(&self.measure), budget: Arc::clone(&self.budget) }
+    }
+
+    /// Waits until the process stops and nobody is left to be told anything.
+    pub(crate) async fn over(&self) {
+        self.lifecycle.stopping().cancelled().await;
+        while !(self.sockets.is_empty() && self.publisher.is_idle()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Takes a socket's seat in a room, and starts the room's feed if it is the first.

@@ -10,6 +10,8 @@ use schema::{
 };
 
 use super::{refuse, refuse_until};
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+
 use crate::{admission::STALE_MAX, connection::Connection, hub::Seat, publisher::Outgoing};
 
 /// What a client wants to say.
@@ -22,8 +24,14 @@ pub(crate) struct Said {
     pub(crate) is_resend: bool,
 }
 
+/// As [`send`], once the socket may have another publish without an answer: until then it is not read.
+pub(crate) async fn send_in_turn(connection: &Connection, room: RoomId, said: Said) {
+    let Ok(permit) = Arc::clone(&connection.unanswered).acquire_owned().await else { return };
+    send(connection, room, said, permit);
+}
+
 /// Hands a message to the publisher, or says why not.
-pub(crate) async fn send(connection: &Connection, room: RoomId, said: Said) {
+pub(crate) fn send(connection: &Connection, room: RoomId, said: Said, permit: OwnedSemaphorePermit) {
     let Some(identity) = connection.socket.identity() else { return };
     let seat = connection.socket.seats().iter().find(|seat| seat.room.id == room).cloned();
     let temp_id: String = said.temp_id.clone().into();
@@ -40,8 +48,6 @@ pub(crate) async fn send(connection: &Connection, room: RoomId, said: Said) {
             return refuse_until(socket, code, "too many messages a second", room, temp_id, wait);
         }
     }
-    // The socket is not read while so many of its publishes are unanswered.
-    let Ok(permit) = Arc::clone(&connection.unanswered).acquire_owned().await else { return };
     let body = Body::Message {
         room_id: room,
         id: MessageId::of(Kind::Message, seat.me, room, &said.temp_id),
@@ -53,7 +59,8 @@ pub(crate) async fn send(connection: &Connection, room: RoomId, said: Said) {
         reply_to_id: said.reply_to_id,
     };
     let (socket, user_id) = (Arc::clone(&connection.socket), identity.user_id);
-    let outgoing = Outgoing { socket, user_id, body, temp_id, is_resend: said.is_resend, permit };
+    let (is_resend, begun_at) = (said.is_resend, Instant::now());
+    let outgoing = Outgoing { socket, user_id, body, temp_id, is_resend, begun_at, permit };
     connection.gateway.publisher.submit(&connection.gateway, outgoing);
 }
 

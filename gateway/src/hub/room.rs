@@ -201,9 +201,10 @@ impl Room {
     }
 
     fn kick(&self, slices: &[Arc<Slice>]) {
-        let may_run_here = slices.len() == 1;
+        // Slices of one room are drained side by side.
+        let is_alone = slices.len() == 1;
         for slice in slices {
-            slice.kick(&self.delivery, may_run_here);
+            slice.kick(&self.delivery, is_alone);
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) struct Frame {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Slice {
+pub(crate) struct Slice {
     inbox: Mutex<Inbox>,
     members: Mutex<Vec<Member>>,
 }
@@ -66,9 +66,9 @@ impl Slice {
         self.inbox.lock().frames.push(frame);
     }
 
-    /// Starts a drainer if there is work and none runs: at once after a quiet time, here if
-    /// `may_run_here`, and else when the window is over.
-    pub(super) fn kick(self: &Arc<Self>, delivery: &Delivery, may_run_here: bool) {
+    /// Starts a drainer if there is work and none runs: soon after a quiet time, on its own if `is_alone`
+    /// is not so, and else when the window is over.
+    pub(super) fn kick(self: &Arc<Self>, delivery: &Delivery, is_alone: bool) {
         let mut inbox = self.inbox.lock();
         if inbox.is_draining || inbox.frames.is_empty() {
             return;
@@ -77,9 +77,21 @@ impl Slice {
         let quiet_for = inbox.drained_at.map_or(Duration::MAX, |at| at.elapsed());
         drop(inbox);
         let wait = delivery.window.saturating_sub(quiet_for);
-        if wait.is_zero() && may_run_here && self.drain(&delivery.measure) {
-            return;
+        if wait.is_zero() && is_alone {
+            delivery.soon.drain(Arc::clone(self));
+        } else {
+            self.drain_after(wait, delivery);
         }
+    }
+
+    /// Drains; goes on in the window's pace if more has come meanwhile.
+    pub(crate) fn drain_now(self: &Arc<Self>, delivery: &Delivery) {
+        if !self.drain(&delivery.measure) {
+            self.drain_after(delivery.window, delivery);
+        }
+    }
+
+    fn drain_after(self: &Arc<Self>, wait: Duration, delivery: &Delivery) {
         let (slice, window, measure) = (Arc::clone(self), delivery.window, Arc::clone(&delivery.measure));
         delivery.lifecycle.spawn(async move {
             tokio::time::sleep(wait).await;

@@ -1,0 +1,159 @@
+//! One message's way into the log: published, and again, until an answer comes or the budget is over. Decides
+//! and does nothing.
+
+use std::time::Duration;
+
+use async_nats::{HeaderMap, Subject};
+use bytes::Bytes;
+use rand::RngExt as _;
+use schema::{
+    envelope::Headers,
+    problem::Code,
+    subject::{ChatSubject, GatewayId},
+};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::Outgoing;
+
+/// The first two repeats come after this, later ones after [`AGAIN_LATER`].
+const AGAIN_SOON: Duration = Duration::from_millis(250);
+const AGAIN_LATER: Duration = Duration::from_secs(2);
+
+/// What became of a publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Sent { seq: u64, is_duplicate: bool },
+    Failed(Code, String),
+    Unknown,
+}
+
+/// What one try says.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// The log has it.
+    Stored { seq: u64, is_duplicate: bool },
+    /// The log did not take it, for this reason.
+    Refused(String),
+    /// Nobody listens: this try is not stored.
+    Nobody,
+    /// Something that is no answer of the log's: it may be stored or not.
+    Strange,
+}
+
+#[derive(Deserialize)]
+struct PubAck {
+    seq: Option<u64>,
+    #[serde(default)]
+    duplicate: bool,
+    error: Option<PubError>,
+}
+
+#[derive(Deserialize)]
+struct PubError {
+    #[serde(default)]
+    description: String,
+}
+
+impl Answer {
+    pub(super) fn parse(payload: &[u8]) -> Self {
+        match serde_json::from_slice(payload) {
+            Ok(PubAck { seq: Some(seq), duplicate, error: None }) => Self::Stored { seq, is_duplicate: duplicate },
+            Ok(PubAck { error, .. }) => Self::Refused(error.map(|error| error.description).unwrap_or_default()),
+            Err(_not_json) => Self::Strange,
+        }
+    }
+}
+
+/// A message and its tries.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    outgoing: Outgoing,
+    subject: Subject,
+    headers: Headers,
+    body: Bytes,
+    deadline: Instant,
+    again_at: Instant,
+    tries: u32,
+    /// Tries without an answer.
+    open: u32,
+    /// Whether a try was answered with something that says neither yes nor no.
+    is_doubtful: bool,
+}
+
+impl Attempt {
+    pub(super) fn new(outgoing: Outgoing, gateway: &GatewayId) -> Self {
+        let headers =
+            Headers { sender: Some(outgoing.user_id), gateway: Some(gateway.clone()), is_resend: outgoing.is_resend };
+        let now = Instant::now();
+        Self {
+            subject: Subject::from(ChatSubject(outgoing.body.room_id()).to_string()),
+            headers,
+            body: outgoing.body.to_bytes(),
+            deadline: now,
+            again_at: now,
+            tries: 0,
+            open: 0,
+            is_doubtful: false,
+            outgoing,
+        }
+    }
+
+    /// Its time begins.
+    pub(super) fn begin(&mut self, within: Duration) {
+        let now = Instant::now();
+        self.deadline = now + within;
+        self.again_at = now + within;
+    }
+
+    /// What one try publishes.
+    pub(super) fn message(&mut self) -> (Subject, HeaderMap, Bytes) {
+        self.tries += 1;
+        self.open += 1;
+        let later = || AGAIN_LATER.mul_f64(rand::rng().random_range(0.8..1.2));
+        self.again_at = Instant::now() + if self.tries <= 2 { AGAIN_SOON } else { later() };
+        (self.subject.clone(), self.headers.to_map(self.outgoing.body.id()), self.body.clone())
+    }
+
+    /// Whether another try is due; it is not due again before it was made.
+    pub(super) fn must_repeat(&mut self, now: Instant) -> bool {
+        let is_due = now >= self.again_at;
+        if is_due {
+            self.again_at = self.deadline;
+        }
+        is_due
+    }
+
+    /// Whether its time is over.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        now >= self.deadline
+    }
+
+    /// What an answer means for the message; `None` if it means nothing yet.
+    pub(super) fn take(&mut self, answer: Answer) -> Option<Outcome> {
+        self.open = self.open.saturating_sub(1);
+        match answer {
+            Answer::Stored { seq, is_duplicate } => return Some(Outcome::Sent { seq, is_duplicate }),
+            // Refused for good, and no earlier try can be stored.
+            Answer::Refused(why) if self.open == 0 && !self.is_doubtful => {
+                return Some(Outcome::Failed(Code::Unavailable, format!("the log refused it: {why}")));
+            }
+            Answer::Refused(_) | Answer::Nobody => {}
+            Answer::Strange => self.is_doubtful = true,
+        }
+        None
+    }
+
+    /// What is said when the time is over.
+    pub(super) fn last_word(&self) -> Outcome {
+        if self.is_doubtful || self.open > 0 {
+            Outcome::Unknown
+        } else {
+            Outcome::Failed(Code::Unavailable, "the log takes nothing now".into())
+        }
+    }
+
+    pub(super) fn into_outgoing(self) -> Outgoing {
+        self.outgoing
+    }
+}
