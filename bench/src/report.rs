@@ -41,6 +41,8 @@ pub struct Return {
     pub p50: u64,
     /// Microseconds until all were.
     pub all: u64,
+    /// Microseconds from the beginning of the measurement to the last return.
+    pub last_at: u64,
 }
 
 /// One run.

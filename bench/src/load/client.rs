@@ -275,6 +275,7 @@ impl Load {
             Told::Heard(Heard::Entered(seq)) => {
                 if let Some(away_since) = client.entered(seq) {
                     self.returned.push(now - away_since);
+                    self.returned_at = now;
                 }
             }
             Told::Heard(Heard::Refused(code)) => *self.report.refused.entry(code).or_default() += 1,

@@ -63,6 +63,7 @@ struct Load {
     latencies: Vec<u64>,
     lags: Vec<u64>,
     returned: Vec<u64>,
+    returned_at: u64,
     frame_bytes: u64,
     looked_at: u64,
     report: Report,
@@ -100,6 +101,7 @@ impl Load {
             latencies: Vec::new(),
             lags: Vec::new(),
             returned: Vec::new(),
+            returned_at: 0,
             frame_bytes: 0,
             looked_at: 0,
             report,
@@ -315,6 +317,7 @@ impl Load {
             sockets: self.returned.len(),
             p50: ledger::percentile(&self.returned, 50),
             all: self.returned.last().copied().unwrap_or_default(),
+            last_at: self.returned_at.saturating_sub(self.window.0),
         };
         self.report
     }

@@ -3,13 +3,13 @@
 use std::{
     fs,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
 
-use super::{SERVER_CORE, token::Tokens};
+use super::{SERVER_CORE, token::Tokens, world};
 use crate::{
     stack::{self, Plan, Ports, Stack},
     tool, workspace,
@@ -20,7 +20,6 @@ use crate::{
 pub(super) struct House {
     stack: Stack,
     pub(super) tokens: Tokens,
-    pub(super) programs: PathBuf,
     gateways: u16,
 }
 
@@ -32,6 +31,8 @@ pub(super) struct Furnishing {
     pub(super) has_limits: bool,
     /// `NAME=value`, for the gateways.
     pub(super) settings: Vec<String>,
+    /// The port through which the first gateway reaches NATS, when its link is to be cut.
+    pub(super) nats_proxy: Option<u16>,
 }
 
 impl House {
@@ -57,8 +58,11 @@ impl House {
             let (name, value) = setting.split_once('=').with_context(|| format!("{setting} is not NAME=value"))?;
             plan = plan.env("gateway", name, value);
         }
+        if let Some(port) = furnishing.nats_proxy {
+            plan = plan.env("gateway-1", "NATS_URL", &stack::nats_url("gateway", port));
+        }
         let stack = stack::start(&plan)?;
-        Ok(Self { stack, tokens, programs: programs.to_owned(), gateways: furnishing.gateways })
+        Ok(Self { stack, tokens, gateways: furnishing.gateways })
     }
 
     /// Starts every gateway anew, so that a run begins with a clean process.
@@ -87,6 +91,29 @@ impl House {
         let mut names: Vec<_> = (1..=self.gateways).map(|number| format!("gateway-{number}")).collect();
         names.push("nats".to_owned());
         names.into_iter().map(|name| self.pid(&name).map(|pid| (name, pid))).collect()
+    }
+
+    /// The port of nats-server.
+    pub(super) fn nats_port(&self) -> Result<u16> {
+        let url = self.stack.env("NATS_URL")?;
+        let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
+        port.with_context(|| format!("no port in {url}"))
+    }
+
+    /// Makes rooms of one member each: `each` of them for every `user_step`th user, from the second on.
+    pub(super) fn join_all(&self, first_room: usize, rooms: usize, each: usize, user_step: usize) -> Result<()> {
+        let (last, owner) = (rooms.saturating_sub(1), world::user_id(0));
+        let room = format!("('00000000-0000-7000-9000-' || lpad(to_hex({first_room} + n), 12, '0'))::uuid");
+        let number = format!("(n / {each}) * {user_step} + 1");
+        let user = format!("('00000000-0000-7000-8000-' || lpad(to_hex({number}), 12, '0'))::uuid");
+        self.psql(&format!(
+            "INSERT INTO rooms (id, room_type, name, created_by, created_at, updated_at)
+               SELECT {room}, 'team', 'Room', '{owner}', now(), now() FROM generate_series(0, {last}) n
+               ON CONFLICT DO NOTHING;
+             INSERT INTO room_members (room_id, user_id, joined_at)
+               SELECT {room}, {user}, now() FROM generate_series(0, {last}) n ON CONFLICT DO NOTHING;
+             ANALYZE rooms; ANALYZE room_members;"
+        ))
     }
 
     /// Runs SQL in the product's database.

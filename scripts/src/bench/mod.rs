@@ -6,6 +6,7 @@
 mod house;
 mod page;
 mod peer;
+mod proxy;
 mod ratio;
 mod run;
 mod scenario;

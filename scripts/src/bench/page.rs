@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use anyhow::{Context, Result};
 
 use super::ratio::Spread;
-use crate::workspace;
+use crate::{console, workspace};
 
 /// A number that must be reached.
 #[derive(Clone, Debug)]
@@ -50,6 +50,7 @@ pub(super) struct Page {
     goals: Vec<Goal>,
     rows: BTreeMap<String, Vec<Row>>,
     failures: Vec<String>,
+    remarks: Vec<String>,
 }
 
 impl Page {
@@ -63,6 +64,22 @@ impl Page {
 
     pub(super) fn row(&mut self, scenario: &str, row: Row) {
         self.rows.entry(scenario.to_owned()).or_default().push(row);
+    }
+
+    /// Notes why a run counts for nothing; says whether it counts.
+    pub(super) fn objections(&mut self, scenario: &str, objections: &[String]) -> bool {
+        for objection in objections {
+            console::note(objection);
+        }
+        if !objections.is_empty() {
+            self.fail(&format!("{scenario}: {}", objections.join("; ")));
+        }
+        objections.is_empty()
+    }
+
+    /// A sentence beside the goals.
+    pub(super) fn remark(&mut self, text: &str) {
+        self.remarks.push(text.to_owned());
     }
 
     /// A run that counts for nothing.
@@ -85,6 +102,7 @@ impl Page {
             let mark = if goal.is_reached() { "reached" } else { "**missed**" };
             format!("| {scenario} | {what} | {found} | {sign} {bound} | {mark} |")
         }));
+        lines.extend(self.remarks.iter().map(|remark| format!("\n{remark}")));
         for (scenario, rows) in &self.rows {
             lines.push(format!("\n### {scenario}\n"));
             lines.push(

@@ -112,7 +112,9 @@ pub(super) struct Running {
     child: Child,
     pub(super) address: SocketAddr,
     _folder: tempfile::TempDir,
-    _leases: Vec<PortLease>,
+    /// For NATS's own protocol, where there is one beside the WebSocket.
+    second: PortLease,
+    _lease: PortLease,
 }
 
 impl Recipe {
@@ -135,10 +137,10 @@ impl Recipe {
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start {}", self.peer.name()))?;
-        let running = Running { child, address, _folder: folder, _leases: vec![lease, second] };
+        let running = Running { child, address, _folder: folder, second, _lease: lease };
         running.wait(self.peer)?;
         if self.peer == Peer::Nats {
-            make_stream(running._leases.get(1).map_or(0, PortLease::port))?;
+            make_stream(running.second.port())?;
         }
         Ok(running)
     }

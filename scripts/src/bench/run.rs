@@ -85,6 +85,11 @@ impl Generator {
         Ok(Self { child, folder })
     }
 
+    /// Whether it still works.
+    pub(super) fn is_alive(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
     /// What it found.
     pub(super) fn finish(mut self) -> Result<Report> {
         let status = self.child.wait()?;

@@ -68,6 +68,11 @@ impl Stack {
         self.record(name)?.kill()
     }
 
+    /// Asks the process `name` to end in an orderly way (`SIGTERM`); does not wait.
+    pub(crate) fn terminate(&self, name: &str) -> Result<()> {
+        self.record(name)?.ask_to_stop()
+    }
+
     /// Starts `name` again, running or not, with the ports, data and settings it had; returns when it is ready.
     pub async fn restart(&self, name: &str) -> Result<()> {
         let (stack, name) = (self.clone(), name.to_owned());

@@ -31,4 +31,9 @@ pub use port::PortLease;
 pub use test_env::test_env;
 pub use test_stack::TestStack;
 
+/// The URL for a user of the nats-server on a port.
+pub(crate) fn nats_url(user: &str, port: u16) -> String {
+    server::nats::url(user, port)
+}
+
 pub(crate) use assembly::{check, start, start_test_servers};

@@ -8,14 +8,14 @@ use bench::{plan::Dialect, report::Report};
 use super::{
     super::{
         Arguments,
-        house::{Furnishing, House},
+        house::House,
         page::{Goal, Page, Row},
         peer::{Peer, Recipe},
         ratio::Spread,
         run::{self, Load},
         world::World,
     },
-    Scenario,
+    Scenario, number, quiet,
 };
 use crate::{console, interrupt};
 
@@ -54,10 +54,6 @@ impl Series {
     }
 }
 
-fn number(count: u64) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
-}
-
 fn world(scenario: Scenario) -> (World, f64) {
     let world = |first_room, rooms, members, senders| World { first_room, rooms, members, senders, targets: 1 };
     match scenario {
@@ -71,8 +67,7 @@ pub(super) fn measure(scenario: Scenario, programs: &Path, arguments: &Arguments
     let (world, rate) = world(scenario);
     let measure = f64::from(u32::try_from(arguments.seconds)?);
     let load = |content_bytes| Load { rate, content_bytes, warm_up: 2.0, measure, settle: 0.5 };
-    let furnishing = Furnishing { gateways: 1, workers: 0, has_limits: false, settings: settings(arguments) };
-    let mut house = House::open(programs, &furnishing)?;
+    let mut house = House::open(programs, &quiet(arguments, 1))?;
     world.settle(&house)?;
     let seats = world.seats(&mut house.tokens)?;
     let peers: Vec<Peer> = if arguments.has_peers() { Peer::OTHERS.to_vec() } else { Vec::new() };
@@ -99,14 +94,6 @@ pub(super) fn measure(scenario: Scenario, programs: &Path, arguments: &Arguments
     }
     tell(scenario, &gateway, &series, page);
     Ok(())
-}
-
-/// The settings asked for, and one that keeps the worker's absence out of the picture: nobody stores anything here,
-/// so nobody is asked whether it is stored.
-fn settings(arguments: &Arguments) -> Vec<String> {
-    let mut settings = vec!["GATEWAY_SAVED_SECS=3600".to_owned(), "TOKIO_WORKER_THREADS=1".to_owned()];
-    settings.extend(arguments.settings.iter().cloned());
-    settings
 }
 
 fn note(series: &mut Series, plan: &bench::plan::Plan, report: &Report, page: &mut Page) {
