@@ -125,6 +125,12 @@ async fn take(gateway: &Arc<Gateway>, room: &Arc<Room>, message: Message) {
     // If the hole could not be filled the frame says so: its prev is above what phones were told of,
     // and they join again.
     let known = room.last();
+    if message.is_from(&gateway.id)
+        && !message.is_resend()
+        && let Some(id) = message.id()
+    {
+        gateway.publisher.is_in_log(gateway, id, message.seq);
+    }
     room.show(&message, if prev > known { prev } else { known });
 }
 

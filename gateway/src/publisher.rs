@@ -20,7 +20,7 @@ use parking_lot::{Mutex, MutexGuard};
 use schema::{
     envelope::Body,
     frame::server::{ServerFrame, Status},
-    id::{RoomId, UserId},
+    id::{MessageId, RoomId, UserId},
     problem::Code,
 };
 use tokio::{
@@ -79,6 +79,8 @@ struct State {
     lanes: HashMap<(UserId, RoomId), VecDeque<Outgoing>>,
     /// By number.
     in_flight: HashMap<u64, Attempt>,
+    /// The numbers of those in flight, by the id of what they publish.
+    numbers: HashMap<MessageId, u64>,
     /// What waits for a place among those in flight.
     held: VecDeque<Attempt>,
     /// Numbers to be published, or published again.
@@ -147,6 +149,18 @@ impl Publisher {
         }
     }
 
+    /// A live copy of what this gateway has published proves, before the answer comes, that the log has it: its
+    /// sender is told in the same breath as the room.
+    pub(crate) fn is_in_log(&self, gateway: &Arc<Gateway>, id: MessageId, seq: u64) {
+        let mut state = self.state.lock();
+        let Some(number) = state.numbers.get(&id).copied() else { return };
+        let attempt = state.release(number, gateway.config.publish_within);
+        self.wake_if_due(state);
+        if let Some(attempt) = attempt {
+            finish(gateway, &attempt.into_outgoing(), &Outcome::Sent { seq, is_duplicate: false });
+        }
+    }
+
     /// Repeats what has waited long enough, and gives up what has no time left.
     fn look(&self, gateway: &Arc<Gateway>) {
         let now = Instant::now();
@@ -196,6 +210,7 @@ impl State {
         attempt.begin(within);
         let number = self.next_number;
         self.next_number += 1;
+        self.numbers.insert(attempt.id(), number);
         self.in_flight.insert(number, attempt);
         self.due.push(number);
     }
@@ -203,6 +218,9 @@ impl State {
     /// Takes an attempt out; its place is the next one's that waits for one.
     fn release(&mut self, number: u64, within: Duration) -> Option<Attempt> {
         let attempt = self.in_flight.remove(&number);
+        if let Some(attempt) = &attempt {
+            self.numbers.remove(&attempt.id());
+        }
         if let Some(next) = self.held.pop_front_if(|_| attempt.is_some()) {
             self.admit(next, within);
         }

@@ -8,6 +8,7 @@ use schema::{
     frame::server::ServerFrame,
     header,
     id::{MessageId, RoomId},
+    subject::GatewayId,
 };
 
 use crate::{
@@ -46,6 +47,12 @@ impl LogMessage {
     /// Whether its sender said that it may be in the log already.
     pub fn is_resend(&self) -> bool {
         self.headers.as_ref().is_some_and(|map| map.get(header::TIMINGLE_RESEND).is_some())
+    }
+
+    /// Whether this gateway published it.
+    pub fn is_from(&self, gateway: &GatewayId) -> bool {
+        let named = self.headers.as_ref().and_then(|map| map.get(header::TIMINGLE_GATEWAY));
+        named.is_some_and(|named| named.as_str() == gateway.as_str())
     }
 
     /// Its id, as its publisher gave it.

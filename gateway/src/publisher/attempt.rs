@@ -8,6 +8,7 @@ use bytes::Bytes;
 use rand::RngExt as _;
 use schema::{
     envelope::Headers,
+    id::MessageId,
     problem::Code,
     subject::{ChatSubject, GatewayId},
 };
@@ -97,6 +98,11 @@ impl Attempt {
             is_doubtful: false,
             outgoing,
         }
+    }
+
+    /// The id of what it publishes.
+    pub(super) const fn id(&self) -> MessageId {
+        self.outgoing.body.id()
     }
 
     /// Its time begins.

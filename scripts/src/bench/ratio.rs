@@ -12,6 +12,8 @@ pub(super) struct Spread {
 
 impl Spread {
     pub(super) fn of(mut values: Vec<f64>) -> Self {
+        // A run that did not count.
+        values.retain(|value| !value.is_nan());
         values.sort_unstable_by(f64::total_cmp);
         let middle = values.len() / 2;
         let median = match (values.get(middle), values.len() % 2) {

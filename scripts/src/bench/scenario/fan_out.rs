@@ -43,6 +43,13 @@ impl Series {
         Self { name: name.to_owned(), cost, with_broker, p99, rate }
     }
 
+    /// A run that does not count keeps its place among the pairs.
+    fn skip(&mut self) {
+        for values in [&mut self.cost, &mut self.with_broker, &mut self.p99, &mut self.rate] {
+            values.push(f64::NAN);
+        }
+    }
+
     fn note(&mut self, report: &Report) {
         let delivered = number(report.delivered).max(1.0);
         let own = report.spent.first().map_or(0.0, |spent| spent.cpu_micros);
@@ -117,6 +124,7 @@ fn note(series: &mut Series, plan: &bench::plan::Plan, report: &Report, page: &m
     if objections.is_empty() {
         series.note(report);
     } else {
+        series.skip();
         page.fail(&format!("a run of {} does not count: {}", series.name, objections.join("; ")));
     }
 }
