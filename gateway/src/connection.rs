@@ -27,6 +27,9 @@ use crate::{
 /// One read's worth. A worker thread has one buffer for all its sockets.
 const READ_BYTES: usize = 16 * 1024;
 
+/// For how long a client may say nothing, after it broke its framing, until its connection ends.
+const BROKEN_QUIET: Duration = Duration::from_millis(500);
+
 thread_local! {
     static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
@@ -167,6 +170,8 @@ impl Connection {
                 }
             }
             Incoming::Ping(payload) => self.socket.offer(&encode(Opcode::Pong, &payload), Class::Durable),
+            // The reader's rules take none.
+            Incoming::Binary(_) => self.socket.close(CloseReason::Unsupported),
             Incoming::Pong => {}
         }
         Ok(())
@@ -199,12 +204,15 @@ impl Connection {
     }
 
     /// After a close frame: writes what is left, and reads until the client has closed too, for at most
-    /// 5 s. To close over unread bytes would reset the connection and take the close frame with it.
+    /// 5 s. To close over unread bytes would reset the connection and take the close frame with it. A
+    /// client whose framing is broken can not be heard to close: it is read until it says nothing more.
     async fn linger(&mut self, mut reader: Reader) -> io::Result<()> {
         let goodbye = async {
             let mut incoming = VecDeque::new();
             while self.socket.is_behind() || !self.is_peer_done {
+                let may_leave = self.broken.is_some() && !self.socket.is_behind();
                 tokio::select! {
+                    () = tokio::time::sleep(BROKEN_QUIET), if may_leave => return Ok(()),
                     ready = self.socket.stream().readable(), if !self.is_peer_done => {
                         ready?;
                         let has_ended = self.read(&mut reader, &mut incoming)?;

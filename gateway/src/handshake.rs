@@ -6,12 +6,12 @@ mod refusal;
 
 use std::sync::Arc;
 
-use base64::Engine as _;
 use schema::{id::RoomId, problem::Code};
-use sha1::{Digest, Sha1};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-use crate::{admission::Membership, config::Config, socket::Identity, sockets::UserPlace, state::Gateway};
+use crate::{
+    admission::Membership, codec::accept_key, config::Config, socket::Identity, sockets::UserPlace, state::Gateway,
+};
 use credential::Credential;
 use head::Head;
 pub(crate) use refusal::{Refusal, health_answer};
@@ -37,8 +37,6 @@ pub(crate) struct Admitted {
 const PATH: &str = "/api/v1/ws";
 /// The subprotocol that is echoed when offered.
 const SUBPROTOCOL: &str = "timingle.v1";
-/// RFC 6455, 1.3.
-const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Reads the request, decides, and answers it. `None` when the connection is done: refused, or asked
 /// for something else.
@@ -151,8 +149,7 @@ fn is_localhost(origin: &str) -> bool {
 }
 
 fn switching(key: &str, echoes_subprotocol: bool) -> String {
-    let hash = Sha1::new().chain_update(key).chain_update(KEY_SUFFIX).finalize();
-    let accept = base64::engine::general_purpose::STANDARD.encode(hash);
+    let accept = accept_key(key);
     let subprotocol =
         if echoes_subprotocol { format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n") } else { String::new() };
     format!(

@@ -4,13 +4,19 @@ use std::collections::VecDeque;
 
 use schema::frame::{close::CloseReason, limit};
 
-use super::frame::Opcode;
+use super::{
+    frame::Opcode,
+    head::{Head, HeadBytes},
+    message::Message,
+};
 
 /// What a client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
     /// A whole text message, its fragments joined.
     Text(String),
+    /// A whole message of bytes, where the rules take them.
+    Binary(Vec<u8>),
     /// Are you there?
     Ping(Vec<u8>),
     /// An answer to a ping: proof of life.
@@ -19,117 +25,158 @@ pub enum Incoming {
     Close(Option<u16>),
 }
 
+/// What a reader takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// The most bytes of a whole message, its fragments together.
+    pub message_bytes_max: usize,
+    /// Whether messages may be bytes and not text.
+    pub takes_binary: bool,
+}
+
+impl Default for Rules {
+    /// The gateway's own.
+    fn default() -> Self {
+        Self { message_bytes_max: limit::FRAME_BYTES_MAX, takes_binary: false }
+    }
+}
+
 /// Reads the frames of one socket.
 #[derive(Debug, Default)]
 pub struct Reader {
-    /// Bytes of a frame that is not whole yet.
-    partial: Vec<u8>,
-    /// The pieces so far of a message in fragments; `None` between messages.
-    fragments: Option<Vec<u8>>,
+    rules: Rules,
+    /// What is half read; none between frames of no message.
+    half: Option<Box<Half>>,
+    /// Whether the client has closed, or broke something: nothing after that means anything.
+    has_ended: bool,
 }
 
-struct Head {
-    is_final: bool,
-    opcode: Opcode,
-    mask: [u8; 4],
-    /// Where the payload begins and how long it is.
-    payload_at: usize,
-    payload_len: usize,
+/// What is half read.
+#[derive(Debug, Default)]
+struct Half {
+    head: HeadBytes,
+    frame: Option<Frame>,
+    /// The pieces so far of a message in fragments; none between messages.
+    message: Option<Message>,
+}
+
+/// A frame whose payload is arriving.
+#[derive(Debug)]
+struct Frame {
+    head: Head,
+    left: usize,
+    /// The payload so far of a control frame; a message's goes to the message.
+    control: Vec<u8>,
 }
 
 impl Reader {
-    /// Takes `bytes` off the wire and adds every message that is whole to `out`. After an error the
-    /// socket is beyond repair.
-    pub fn feed(&mut self, bytes: &mut [u8], out: &mut VecDeque<Incoming>) -> Result<(), CloseReason> {
-        if self.partial.is_empty() {
-            let used = self.drain(bytes, out)?;
-            self.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
-            return Ok(());
-        }
-        let mut joined = std::mem::take(&mut self.partial);
-        joined.extend_from_slice(bytes);
-        let used = self.drain(&mut joined, out)?;
-        if used < joined.len() {
-            joined.drain(..used);
-            self.partial = joined;
-        }
-        Ok(())
+    /// A reader with rules of its own.
+    pub const fn new(rules: Rules) -> Self {
+        Self { rules, half: None, has_ended: false }
     }
 
-    /// Reads whole frames from the front of `bytes`; says how many bytes they were.
-    fn drain(&mut self, bytes: &mut [u8], out: &mut VecDeque<Incoming>) -> Result<usize, CloseReason> {
-        let mut at = 0;
-        while let Some(rest) = bytes.get_mut(at..)
-            && let Some(head) = parse_head(rest)?
-        {
-            self.check(&head)?;
-            let end = head.payload_at + head.payload_len;
-            let Some(payload) = rest.get_mut(head.payload_at..end) else { break };
-            unmask(payload, head.mask);
-            self.take(&head, payload, out)?;
-            at += end;
+    /// Takes `bytes` off the wire and adds every message that is whole to `out`. After an error, or after
+    /// the client's close, whatever else comes is not looked at.
+    pub fn feed(&mut self, bytes: &mut [u8], out: &mut VecDeque<Incoming>) -> Result<(), CloseReason> {
+        if self.has_ended {
+            return Ok(());
         }
-        Ok(at)
+        // Most reads begin and end between two frames: then nothing is allocated.
+        let mut half = self.half.take().map_or_else(Half::default, |half| *half);
+        match half.read(bytes, self.rules, out) {
+            Ok(has_closed) => {
+                self.has_ended = has_closed;
+                if !has_closed && !half.is_empty() {
+                    self.half = Some(Box::new(half));
+                }
+                Ok(())
+            }
+            Err(reason) => {
+                self.has_ended = true;
+                Err(reason)
+            }
+        }
+    }
+
+    /// How many payload bytes it holds room for, for what is half read.
+    pub fn held_bytes(&self) -> usize {
+        let Some(half) = &self.half else { return 0 };
+        let of_frame = half.frame.as_ref().map_or(0, |frame| frame.control.capacity());
+        of_frame + half.message.as_ref().map_or(0, Message::capacity)
+    }
+}
+
+impl Half {
+    const fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.frame.is_none() && self.message.is_none()
+    }
+
+    /// Reads on; says whether the client has closed.
+    fn read(&mut self, mut bytes: &mut [u8], rules: Rules, out: &mut VecDeque<Incoming>) -> Result<bool, CloseReason> {
+        loop {
+            let frame = if let Some(frame) = &mut self.frame {
+                frame
+            } else {
+                let Some((byte, rest)) = bytes.split_first_mut() else { return Ok(false) };
+                bytes = rest;
+                let Some(head) = self.head.push(*byte)? else { continue };
+                self.begin(&head, rules)?;
+                self.frame.insert(Frame { left: head.payload_len, head, control: Vec::new() })
+            };
+            let len = frame.left.min(bytes.len());
+            let (piece, rest) = std::mem::take(&mut bytes).split_at_mut(len);
+            bytes = rest;
+            unmask(piece, frame.head.mask);
+            frame.head.mask.rotate_left(len % 4);
+            frame.left -= len;
+            if frame.head.opcode.is_control() {
+                frame.control.extend_from_slice(piece);
+            } else if let Some(message) = &mut self.message {
+                message.push(piece, rules.message_bytes_max)?;
+            }
+            if frame.left > 0 {
+                return Ok(false);
+            }
+            if let Some(frame) = self.frame.take()
+                && let Some(incoming) = self.finish(frame)?
+            {
+                let has_closed = matches!(incoming, Incoming::Close(_));
+                out.push_back(incoming);
+                if has_closed {
+                    return Ok(true);
+                }
+            }
+        }
     }
 
     /// Refuses what the head alone proves wrong, before its payload has arrived.
-    fn check(&self, head: &Head) -> Result<(), CloseReason> {
+    fn begin(&mut self, head: &Head, rules: Rules) -> Result<(), CloseReason> {
         if head.opcode.is_control() {
             let fits = head.is_final && head.payload_len <= Opcode::CONTROL_BYTES_MAX;
             return if fits { Ok(()) } else { Err(CloseReason::BrokenFraming) };
         }
-        match (head.opcode, &self.fragments) {
+        let message = match (head.opcode, &mut self.message) {
+            (Opcode::Continuation, Some(message)) => message,
+            (Opcode::Text, message @ None) => message.insert(Message::text()),
+            (Opcode::Binary, message @ None) if rules.takes_binary => message.insert(Message::binary()),
             (Opcode::Binary, None) => return Err(CloseReason::Unsupported),
-            (Opcode::Continuation, Some(_)) | (Opcode::Text, None) => {}
             _ => return Err(CloseReason::BrokenFraming),
-        }
-        let so_far = self.fragments.as_ref().map_or(0, Vec::len);
-        if so_far + head.payload_len > limit::FRAME_BYTES_MAX { Err(CloseReason::TooBig) } else { Ok(()) }
+        };
+        let fits = head.payload_len <= rules.message_bytes_max.saturating_sub(message.len());
+        if fits { Ok(()) } else { Err(CloseReason::TooBig) }
     }
 
-    fn take(&mut self, head: &Head, payload: &[u8], out: &mut VecDeque<Incoming>) -> Result<(), CloseReason> {
-        match head.opcode {
-            Opcode::Ping => out.push_back(Incoming::Ping(payload.to_vec())),
-            Opcode::Pong => out.push_back(Incoming::Pong),
-            Opcode::Close => out.push_back(Incoming::Close(close_code(payload)?)),
+    /// What a whole frame makes whole.
+    fn finish(&mut self, frame: Frame) -> Result<Option<Incoming>, CloseReason> {
+        match frame.head.opcode {
+            Opcode::Ping => Ok(Some(Incoming::Ping(frame.control))),
+            Opcode::Pong => Ok(Some(Incoming::Pong)),
+            Opcode::Close => Ok(Some(Incoming::Close(close_code(&frame.control)?))),
             Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                let mut message = self.fragments.take().unwrap_or_default();
-                message.extend_from_slice(payload);
-                if head.is_final {
-                    let text = String::from_utf8(message).map_err(|_invalid| CloseReason::NotUtf8)?;
-                    out.push_back(Incoming::Text(text));
-                } else {
-                    self.fragments = Some(message);
-                }
+                self.message.take_if(|_| frame.head.is_final).map(Message::finish).transpose()
             }
         }
-        Ok(())
     }
-}
-
-/// `None` until the head is whole.
-fn parse_head(bytes: &[u8]) -> Result<Option<Head>, CloseReason> {
-    let [first, second, rest @ ..] = bytes else { return Ok(None) };
-    let opcode = Opcode::parse(first & 0x0F).ok_or(CloseReason::BrokenFraming)?;
-    let has_reserved_bits = first & 0x70 != 0;
-    let is_masked = second & 0x80 != 0;
-    if has_reserved_bits || !is_masked {
-        return Err(CloseReason::BrokenFraming);
-    }
-    let (payload_len, len_bytes) = match second & 0x7F {
-        126 => (rest.first_chunk().map(|len| u64::from(u16::from_be_bytes(*len))), 2),
-        127 => (rest.first_chunk().map(|len| u64::from_be_bytes(*len)), 8),
-        len => (Some(u64::from(len)), 0),
-    };
-    let Some(payload_len) = payload_len else { return Ok(None) };
-    // No message may be so long that the addition below could overflow.
-    let payload_len = usize::try_from(payload_len).map_err(|_too_long| CloseReason::TooBig)?;
-    if payload_len > usize::MAX / 2 {
-        return Err(CloseReason::BrokenFraming);
-    }
-    let Some(mask) = rest.get(len_bytes..).and_then(<[u8]>::first_chunk) else { return Ok(None) };
-    let is_final = first & 0x80 != 0;
-    Ok(Some(Head { is_final, opcode, mask: *mask, payload_at: 2 + len_bytes + 4, payload_len }))
 }
 
 fn unmask(payload: &mut [u8], mask: [u8; 4]) {
@@ -226,6 +273,7 @@ mod tests {
         check(&frame(0x89, &[0; 126]), &broken); // a control frame too long
         check(&frame(0x88, &[3]), &broken); // half a close code
         check(&frame(0x88, &1005_u16.to_be_bytes()), &broken); // a code that never travels
+        check(&[0x81, 0xfe, 0, 1, 1, 2, 3, 4, 0], &broken); // a length in more bytes than it needs
     }
 
     #[test]
