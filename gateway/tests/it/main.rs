@@ -7,6 +7,8 @@
     reason = "a test that meets what it does not expect fails; clippy sees that only inside #[test]"
 )]
 
+mod codec;
+mod codec_fuzz;
 mod faults;
 mod handshake;
 mod harness;

@@ -125,6 +125,12 @@ impl Raw {
         timeout(DEADLINE, self.stream.write_all(bytes)).await.expect("the gateway takes it").unwrap();
     }
 
+    /// Writes to a server that may have hung up already.
+    pub(crate) async fn write_or_gone(&mut self, bytes: &[u8]) {
+        let written = timeout(DEADLINE, self.stream.write_all(bytes)).await.expect("the server takes it");
+        written.unwrap_or(());
+    }
+
     fn upgraded(mut self, answer: Answer) -> Self {
         self.head = answer.head;
         self
