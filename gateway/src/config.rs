@@ -16,6 +16,8 @@ use ops::{
 use schema::subject::GatewayId;
 use secrecy::SecretString;
 
+use crate::file_limit;
+
 /// Holds the sockets: publishes what they say to the log and shows what the log says.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
@@ -88,12 +90,21 @@ pub struct Config {
     /// Web origins that may connect, with commas; in development any port of localhost by default.
     #[arg(long, env = "GATEWAY_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub allowed_origins: Vec<String>,
-    /// The most sockets of this gateway.
-    #[arg(long, env = "GATEWAY_CONNECTIONS_MAX", default_value = "20000")]
-    pub connections_max: usize,
+    /// The most sockets of this gateway; by default as many as files may be open, less 256.
+    #[arg(long, env = "GATEWAY_CONNECTIONS_MAX")]
+    pub connections_max: Option<usize>,
     /// The most sockets of one address.
     #[arg(long, env = "GATEWAY_CONNECTIONS_PER_IP_MAX", default_value = "1000")]
     pub connections_per_ip_max: usize,
+    /// Handshakes a second, and twice as many at once.
+    #[arg(long, env = "GATEWAY_HANDSHAKES_PER_SECOND", default_value = "2000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub handshakes_per_second: u32,
+    /// The most connections that have not finished their handshake.
+    #[arg(long, env = "GATEWAY_HANDSHAKES_UNFINISHED_MAX", default_value = "4096")]
+    pub handshakes_unfinished_max: usize,
+    /// The most bytes that wait for slow readers, of all sockets together.
+    #[arg(long, env = "GATEWAY_QUEUED_BYTES_MAX", default_value = "268435456")]
+    pub queued_bytes_max: usize,
     /// Seconds over which sockets are closed when the process stops.
     #[arg(long, env = "GATEWAY_DRAIN_SECS", default_value = "20", value_parser = seconds)]
     pub drain_within: Duration,
@@ -149,12 +160,22 @@ impl Config {
         if self.pong_within <= self.ping_every {
             return Err(BadSetting::new("GATEWAY_PONG_SECS", "must exceed GATEWAY_PING_SECS"));
         }
+        let sockets_max = file_limit::sockets_max();
+        if self.connections_max.is_some_and(|max| max > sockets_max) {
+            let reason = format!("is above {sockets_max}: the limit of open files leaves no more");
+            return Err(BadSetting::new("GATEWAY_CONNECTIONS_MAX", reason));
+        }
         if self.tokens.jwt_public_key.is_none() && self.tokens.jwks_url.is_none() && !self.tokens.dev_no_auth {
             return Err(BadSetting::new("JWKS_URL", "or JWT_PUBLIC_KEY must be set"));
         }
         let takes_query_tokens = self.tokens.allow_query_token == Some(true);
         self.common.development_only("GATEWAY_ALLOW_QUERY_TOKEN", takes_query_tokens)?;
         self.common.development_only("GATEWAY_DEV_NO_AUTH", self.tokens.dev_no_auth)
+    }
+
+    /// The most sockets.
+    pub fn sockets_max(&self) -> usize {
+        self.connections_max.unwrap_or_else(file_limit::sockets_max)
     }
 
     /// Whether `?token=` is taken.

@@ -4,7 +4,7 @@ pub(crate) mod credential;
 mod head;
 mod refusal;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use schema::{id::RoomId, problem::Code};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
@@ -33,6 +33,8 @@ pub(crate) struct Admitted {
     pub since: Option<u64>,
 }
 
+/// How long an answer that is no upgrade may take, until the client has hung up.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// The address of the socket.
 const PATH: &str = "/api/v1/ws";
 /// The subprotocol that is echoed when offered.
@@ -91,6 +93,7 @@ async fn decide(gateway: &Arc<Gateway>, head: &Head) -> Result<Decision, Refusal
     if gateway.lifecycle.is_stopping() {
         return Err(Refusal::new(Code::Draining, "connect again, to another gateway"));
     }
+    gateway.gate.check()?;
     check_origin(&gateway.config, head)?;
     let credential = Credential::find(head, gateway.config.allows_query_token())?;
     let identity = match credential {
@@ -159,9 +162,14 @@ fn switching(key: &str, echoes_subprotocol: bool) -> String {
 }
 
 async fn refuse(gateway: &Gateway, stream: TcpStream, refusal: &Refusal) -> Option<Box<Admitted>> {
+    turn_away(gateway, stream, refusal).await;
+    None
+}
+
+/// Says why, and waits a moment for the client to hang up.
+pub(crate) async fn turn_away(gateway: &Gateway, stream: TcpStream, refusal: &Refusal) {
     gateway.measure.refused(refusal.code());
     answer(stream, &refusal.to_http()).await;
-    None
 }
 
 async fn answer(mut stream: TcpStream, answer: &str) {
@@ -174,7 +182,7 @@ async fn answer(mut stream: TcpStream, answer: &str) {
         while tokio::io::AsyncReadExt::read(&mut stream, &mut rest).await? > 0 {}
         std::io::Result::Ok(())
     };
-    match tokio::time::timeout(schema::frame::limit::CLOSE_WITHIN, sent).await {
+    match tokio::time::timeout(ANSWER_WITHIN, sent).await {
         Ok(Ok(())) | Err(_) => {}
         Ok(Err(error)) => tracing::debug!(%error, "the client left in the handshake"),
     }

@@ -2,12 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use ops::http::{ConnectionCaps, Place};
-use schema::problem::Code;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::{
     connection,
+    gate::Entered,
     handshake::{self, Refusal},
     state::Gateway,
 };
@@ -25,18 +24,15 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Accepts until the process has drained: while it drains, newcomers are told to go elsewhere.
 pub(crate) async fn run(gateway: Arc<Gateway>, listener: TcpListener, is_drained: tokio_util::sync::CancellationToken) {
-    let per_ip_max =
-        if gateway.config.common.limits.are_on() { gateway.config.connections_per_ip_max } else { usize::MAX };
-    let caps = ConnectionCaps::new(gateway.config.connections_max, per_ip_max);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = is_drained.cancelled() => return,
         };
         match accepted {
-            Ok((stream, peer)) => match caps.enter(peer.ip()) {
-                Some(place) => start(&gateway, stream, place),
-                None => turn_away(&gateway, &stream),
+            Ok((stream, peer)) => match gateway.gate.enter(peer.ip()) {
+                Ok(entered) => start(&gateway, stream, entered),
+                Err(refusal) => turn_away(&gateway, stream, refusal),
             },
             Err(error) => {
                 // Out of file descriptors, most likely: waiting lets others close.
@@ -47,11 +43,13 @@ pub(crate) async fn run(gateway: Arc<Gateway>, listener: TcpListener, is_drained
     }
 }
 
-fn start(gateway: &Arc<Gateway>, stream: TcpStream, place: Place) {
+fn start(gateway: &Arc<Gateway>, stream: TcpStream, entered: Entered) {
     let gateway = Arc::clone(gateway);
     gateway.lifecycle.clone().spawn(async move {
+        let Entered { place, unfinished } = entered;
         // The handshake's needs are not kept for the socket's life.
         let admitted = Box::pin(handshake::perform(&gateway, stream)).await;
+        drop(unfinished);
         if let Some(admitted) = admitted {
             connection::run(gateway, admitted).await;
         }
@@ -59,10 +57,17 @@ fn start(gateway: &Arc<Gateway>, stream: TcpStream, place: Place) {
     });
 }
 
-/// Says why in one write, if the kernel takes it; a flood is not worth a task each.
-fn turn_away(gateway: &Gateway, stream: &TcpStream) {
-    gateway.measure.refused(Code::TooManyConnections);
-    let refusal = Refusal::new(Code::TooManyConnections, "this gateway has no place for another connection");
+/// Says why; in a flood in one write, if the kernel takes it, because that is not worth a task each.
+fn turn_away(gateway: &Arc<Gateway>, stream: TcpStream, refusal: Refusal) {
+    if let Some(turn) = gateway.gate.turn_away() {
+        let gateway = Arc::clone(gateway);
+        gateway.lifecycle.clone().spawn(async move {
+            handshake::turn_away(&gateway, stream, &refusal).await;
+            drop(turn);
+        });
+        return;
+    }
+    gateway.measure.refused(refusal.code());
     if let Err(error) = stream.try_write(refusal.to_http().as_bytes()) {
         tracing::debug!(%error, "a connection was turned away without a word");
     }

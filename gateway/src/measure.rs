@@ -25,6 +25,8 @@ pub struct Measure {
     pub(crate) queued_bytes: Gauge,
     /// Signals that a socket did not get because it was behind.
     pub(crate) dropped_socket_behind: Counter,
+    /// Signals that a socket did not get because the whole gateway was behind.
+    pub(crate) dropped_gateway_behind: Counter,
     /// Live copies that a room's full inbox did not take; they are read from the stream instead.
     pub(crate) dropped_room_inbox: Counter,
     /// From a publish to its answer, repeats and look-ups included.
@@ -78,6 +80,7 @@ impl Measure {
             coalesced_writes: counter!("gateway_coalesced_writes_total"),
             queued_bytes: gauge!("gateway_queued_bytes"),
             dropped_socket_behind: dropped("socket_behind"),
+            dropped_gateway_behind: dropped("gateway_behind"),
             dropped_room_inbox: dropped("room_inbox"),
             publish_seconds: metrics::histogram!("gateway_publish_seconds"),
             gaps_found: counter!("gateway_gaps_found_total"),

@@ -62,6 +62,16 @@ impl Outbox {
         self.queued
     }
 
+    /// All bytes that wait.
+    pub(crate) const fn waiting(&self) -> usize {
+        self.waiting.bytes()
+    }
+
+    /// Whether so much waits in all sockets together that signals are not worth their bytes.
+    pub(crate) fn is_process_behind(&self) -> bool {
+        self.waiting.budget().is_tight()
+    }
+
     /// Since when the wire has taken nothing; none while it takes everything.
     pub(crate) const fn stalled_since(&self) -> Option<Instant> {
         self.stalled_since
@@ -131,10 +141,10 @@ impl Outbox {
 
     /// Drops what is queued, but for the frame that is half written, and ends with a close frame.
     pub(crate) fn close_in_mid_stream(&mut self, reason: CloseReason) {
-        if self.closing.is_some() {
+        if self.closing.is_some() && self.queue.len() <= 1 {
             return;
         }
-        self.closing = Some(reason);
+        let reason = *self.closing.get_or_insert(reason);
         let half_written = self.queue.pop_front().filter(|_| self.front_written > 0);
         let at = self.front_written;
         self.clear();

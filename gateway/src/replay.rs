@@ -26,7 +26,8 @@ use crate::{
     state::Gateway,
 };
 
-/// How long a room may take until its feed listens, and a gateway until it is where the client is.
+/// How long a room may take until its feed listens, a gateway until it is where the client is, and slow
+/// readers until there is room for another page.
 const ROOM_WITHIN: Duration = Duration::from_secs(5);
 
 /// A stretch of a replay, encoded.
@@ -103,6 +104,7 @@ async fn catch_up(
             // It was reached a moment ago, and a room's last seq never falls.
             Some(GoLive::Ahead) => joining.is_recovered = false,
             Some(GoLive::Behind) => {
+                gateway.budget.eased(ROOM_WITHIN).await;
                 let page = gateway.pages.read(gateway, room, cursor).await.map_err(|error| error.to_string())?;
                 if joining.replayed + page.frames + page.pending > limit::REPLAY_FRAMES_MAX {
                     joining.is_recovered = false;

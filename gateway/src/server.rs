@@ -13,7 +13,7 @@ use crate::{
     config::{Config, Subscribe},
     drain, feed, health, listener,
     measure::Measure,
-    publisher, readiness, recheck, resync, saved, soon,
+    overload, publisher, readiness, recheck, resync, saved, soon,
     state::{Gateway, Parts},
     tokens::Tokens,
     typing, wheel,
@@ -62,6 +62,7 @@ impl Server {
         life.spawn_vital("listener", listener::run(Arc::clone(&gateway), listener, is_drained.clone()));
         life.spawn_vital("changes", changes::run(Arc::clone(&gateway)));
         life.spawn_vital("health", health::run(Arc::clone(&gateway)));
+        life.spawn_vital("overload", overload::run(Arc::clone(&gateway)));
         life.spawn_vital("publisher", publisher::run(Arc::clone(&gateway)));
         life.spawn_vital("publisher answers", publisher::run_answers(Arc::clone(&gateway)));
         life.spawn_vital("recheck", recheck::run(Arc::clone(&gateway)));

@@ -190,6 +190,10 @@ impl Socket {
             self.measure.dropped_socket_behind.increment(1);
             return;
         }
+        if class == Class::Ephemeral && out.is_process_behind() {
+            self.measure.dropped_gateway_behind.increment(1);
+            return;
+        }
         out.put(&self.stream, frames, class);
         if out.queued() > limit::QUEUED_BYTES_MAX {
             out.close_in_mid_stream(CloseReason::SlowConsumer);
@@ -207,7 +211,7 @@ impl Socket {
         self.wake.notify_one();
     }
 
-    /// Closes at once, without what is queued: the peer takes nothing.
+    /// Closes at once, without what is queued: the peer takes nothing, or the process has no room for it.
     pub(crate) fn close_slow(&self) {
         self.out.lock().close_in_mid_stream(CloseReason::SlowConsumer);
         self.wake.notify_one();
@@ -226,6 +230,11 @@ impl Socket {
     /// Bytes that wait for the wire, replays apart.
     pub fn queued_bytes(&self) -> usize {
         self.out.lock().queued()
+    }
+
+    /// All bytes that wait for the wire.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.out.lock().waiting()
     }
 
     /// Since when the wire has taken nothing; none when nothing is queued.

@@ -16,6 +16,7 @@ use crate::{
     admission::Admission,
     budget::Budget,
     config::Config,
+    gate::Gate,
     health::Health,
     hub::{Delivery, Hub, Room},
     log_reader::LogReader,
@@ -55,6 +56,8 @@ pub struct Gateway {
     pub measure: Arc<Measure>,
     /// How much waits for slow readers.
     pub budget: Arc<Budget>,
+    /// Who may come in.
+    pub gate: Gate,
     /// Who hears what.
     pub hub: Hub,
     /// Who is there.
@@ -110,6 +113,7 @@ impl Gateway {
     pub fn new(parts: Parts) -> Self {
         let Parts { config, broker, store, pg, tokens, lifecycle, measure } = parts;
         let measure = Arc::new(measure);
+        let budget = Arc::new(Budget::new(config.queued_bytes_max, measure.queued_bytes.clone()));
         let clock = config.common.clock.clock();
         let delivery = Delivery {
             window: config.coalesce,
@@ -123,7 +127,8 @@ impl Gateway {
             log: LogReader::new(broker.client.clone()),
             admission: Admission::new(pg),
             hub: Hub::new(delivery),
-            budget: Arc::new(Budget::new(measure.queued_bytes.clone())),
+            gate: Gate::new(&config, Arc::clone(&budget)),
+            budget,
             sockets: Sockets::new(measure.connections.clone()),
             measure,
             publisher: Publisher::new(broker.client.new_inbox()),

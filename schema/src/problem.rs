@@ -85,6 +85,9 @@ codes! {
     // Not now.
     RateLimited = "rate_limited", 429, true, "Too fast: slow down";
     TooManyConnections = "too_many_connections", 429, true, "Too many connections";
+    TooManyHandshakes = "too_many_handshakes", 503, true, "Too many handshakes a second: connect again later";
+    TooManyUnfinished = "too_many_unfinished", 503, true, "Too many connections have not finished their handshake: connect again later";
+    Overloaded = "overloaded", 503, true, "Too much waits for slow readers: connect again later";
     NotSettled = "not_settled", 503, true, "The store has not caught up with the log: ask again soon";
     Backlog = "backlog", 503, true, "The store is too far behind for new messages";
     LogBehind = "log_behind", 503, true, "The log's numbers went back: an operator must look";

@@ -1,9 +1,15 @@
 //! Answers of the gateway's port that are no upgrade: problem JSON, as REST gives it.
 
+use std::ops::RangeInclusive;
+
+use rand::RngExt as _;
 use schema::{
     id::ConnectionId,
     problem::{Code, Problem},
 };
+
+/// When to come back, drawn for each answer: those who were refused together should not come together.
+const RETRY_AFTER_SECS: RangeInclusive<u32> = 1..=3;
 
 /// Why there is no upgrade.
 #[derive(Debug)]
@@ -28,13 +34,12 @@ impl Refusal {
         let request_id = ConnectionId::random().to_string();
         let problem = Problem::new(self.code, self.detail.clone(), request_id.clone());
         let body = serde_json::to_string(&problem).expect("strings and numbers serialise");
-        let mut extra = String::new();
-        match self.code {
-            Code::UpgradeRequired => extra.push_str("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"),
-            Code::InvalidToken => extra.push_str("WWW-Authenticate: Bearer error=\"invalid_token\"\r\n"),
-            code if code.may_retry() => extra.push_str("Retry-After: 1\r\n"),
-            _ => {}
-        }
+        let extra = match self.code {
+            Code::UpgradeRequired => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n".to_owned(),
+            Code::InvalidToken => "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n".to_owned(),
+            code if code.may_retry() => format!("Retry-After: {}\r\n", rand::rng().random_range(RETRY_AFTER_SECS)),
+            _ => String::new(),
+        };
         http(problem.status, Problem::CONTENT_TYPE, &format!("{extra}X-Request-Id: {request_id}\r\n"), &body)
     }
 }

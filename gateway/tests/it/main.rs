@@ -18,6 +18,7 @@ mod life;
 mod limits;
 mod metrics;
 mod outage;
+mod overload;
 mod phone;
 mod proxy;
 mod raw;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -17,6 +17,8 @@ pub(crate) struct Door {
     address: SocketAddr,
     path: String,
     headers: Vec<(String, String)>,
+    /// How little the client's kernel takes for it; as much as it likes when not said.
+    receives_bytes: Option<u32>,
 }
 
 /// An answer that is no upgrade.
@@ -54,7 +56,7 @@ impl Door {
             ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ];
         let headers = headers.map(|(name, value)| (name.into(), value.into())).into();
-        Self { address, path: "/api/v1/ws".into(), headers }
+        Self { address, path: "/api/v1/ws".into(), headers, receives_bytes: None }
     }
 
     pub(crate) fn path(mut self, path: impl Into<String>) -> Self {
@@ -80,6 +82,12 @@ impl Door {
         self.header("Authorization", &format!("Bearer {token}"))
     }
 
+    /// Of a client that takes next to nothing before it reads.
+    pub(crate) const fn taking_little(mut self) -> Self {
+        self.receives_bytes = Some(4_096);
+        self
+    }
+
     /// Makes the handshake; a refusal is the error.
     pub(crate) async fn open(self) -> Result<Phone, Answer> {
         let raw = self.open_raw().await?;
@@ -88,7 +96,10 @@ impl Door {
 
     /// Makes the handshake and gives the bare connection.
     pub(crate) async fn open_raw(self) -> Result<Raw, Answer> {
-        let mut raw = Raw::connect(self.address).await;
+        let mut raw = match self.receives_bytes {
+            Some(bytes) => Raw::connect_taking(bytes, self.address).await,
+            None => Raw::connect(self.address).await,
+        };
         let headers = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
         let request = format!("GET {} HTTP/1.1\r\n{}\r\n", self.path, headers.collect::<String>());
         raw.write(request.as_bytes()).await;
@@ -118,6 +129,13 @@ pub(crate) struct Raw {
 impl Raw {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = timeout(DEADLINE, TcpStream::connect(address)).await.unwrap().unwrap();
+        Self { stream, rest: Vec::new(), head: String::new() }
+    }
+
+    async fn connect_taking(bytes: u32, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(bytes).unwrap();
+        let stream = timeout(DEADLINE, socket.connect(address)).await.unwrap().unwrap();
         Self { stream, rest: Vec::new(), head: String::new() }
     }
 
