@@ -9,6 +9,7 @@
 
 mod codec;
 mod codec_fuzz;
+mod drain;
 mod faults;
 mod handshake;
 mod harness;

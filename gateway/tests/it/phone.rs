@@ -84,6 +84,23 @@ impl Phone {
         self.status(temp_id, "sent").await["seq"].as_u64().unwrap()
     }
 
+    /// Says a message and hears what became of it; `None` if the socket was closed before that.
+    pub(crate) async fn tries(&mut self, room: RoomId, temp_id: &str, is_resend: bool) -> Option<Value> {
+        let frame = json!({
+            "type": "message", "room_id": room, "temp_id": temp_id, "content": temp_id, "resend": is_resend,
+        });
+        let said = timeout(DEADLINE, self.socket.send(Message::text(frame.to_string()))).await;
+        let is_closed = said.expect("the gateway reads").is_err();
+        loop {
+            let frame = self.read().await?;
+            let is_answer = frame["type"] == "status" && frame["temp_id"] == temp_id;
+            if is_answer && !is_closed {
+                return Some(frame);
+            }
+            self.heard.push_back(frame);
+        }
+    }
+
     /// The next frame off the wire; `None` once the socket is closed.
     async fn read(&mut self) -> Option<Value> {
         loop {
