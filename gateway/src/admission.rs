@@ -5,11 +5,11 @@
 //! used once and not kept.
 
 use std::{
-    collections::HashMap,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
+use foldhash::HashMap;
 use parking_lot::Mutex;
 use schema::{
     id::{RoomId, SessionId, UserId},

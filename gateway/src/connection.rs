@@ -9,16 +9,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::net::RecvFlags;
 use schema::{
     frame::{client::ClientFrame, close::CloseReason, limit, server::ServerFrame},
     id::RoomId,
 };
-use tokio::sync::Semaphore;
+use tokio::{io::Interest, net::TcpStream, sync::Semaphore};
 
 use crate::{
     codec::{Incoming, Opcode, Reader, encode},
     command,
     handshake::Admitted,
+    rate::Bucket,
     socket::{Class, Socket},
     sockets::UserPlace,
     state::Gateway,
@@ -46,6 +48,8 @@ pub(crate) struct Connection {
     /// Publishes that wait for their answer.
     pub(crate) unanswered: Arc<Semaphore>,
     bad_frames: BadFrames,
+    /// How fast its frames are looked at.
+    frames: Bucket,
     /// Why nothing more can be read.
     broken: Option<CloseReason>,
     /// Whether the client has said that it closes.
@@ -71,6 +75,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, admitted: Box<Admitted>) {
         joins_first: room.as_ref().map(|(id, _)| (*id, since)),
         unanswered: Arc::new(Semaphore::new(limit::UNANSWERED_PER_SOCKET_MAX)),
         bad_frames: BadFrames::default(),
+        frames: Bucket::per_second(limit::FRAMES_PER_SECOND, limit::FRAMES_BURST),
         broken: None,
         is_peer_done: false,
         gateway,
@@ -102,6 +107,7 @@ impl Connection {
         let write_within = self.gateway.config.write_within;
         loop {
             while let Some(message) = incoming.pop_front() {
+                self.pace().await?;
                 self.take(message).await?;
             }
             incoming.shrink_to_fit();
@@ -129,16 +135,33 @@ impl Connection {
 
     /// Takes in what the wire has; says whether that was its end.
     fn read(&mut self, reader: &mut Reader, incoming: &mut VecDeque<Incoming>) -> io::Result<bool> {
-        READ_BUFFER.with_borrow_mut(|buffer| match self.socket.stream().try_read(buffer) {
-            Ok(0) => Ok(true),
-            Ok(len) => {
+        READ_BUFFER.with_borrow_mut(|buffer| match read_short(self.socket.stream(), buffer)? {
+            None => Ok(false),
+            Some(0) => Ok(true),
+            Some(len) => {
                 self.socket.heard(self.gateway.now_millis());
                 self.feed(reader, buffer.get_mut(..len).unwrap_or_default(), incoming);
                 Ok(false)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
         })
+    }
+
+    /// Waits, but for flushing, until the client may have its next frame looked at: who floods is read at this pace.
+    async fn pace(&mut self) -> io::Result<()> {
+        if !self.gateway.common_limits_are_on() {
+            return Ok(());
+        }
+        while let Err(wait) = self.frames.take(Instant::now()) {
+            let until = tokio::time::Instant::now() + wait;
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                flushed = flushing(&self.socket, self.gateway.config.write_within) => flushed?,
+            }
+            if self.socket.closing().is_some() {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// What came whole before something broken is still answered.
@@ -240,6 +263,21 @@ impl Connection {
         for room in rooms {
             self.gateway.unseat(&self.socket, room);
         }
+    }
+}
+
+/// Takes in what the wire has; `None` if it has nothing. A read that does not fill the buffer has emptied the wire:
+/// tokio is told so, which saves the read that would only find that out.
+fn read_short(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    let mut read = None;
+    let tried = stream.try_io(Interest::READABLE, || {
+        let (len, _) = rustix::net::recv(stream, &mut *buffer, RecvFlags::empty())?;
+        read = Some(len);
+        if len < buffer.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    match tried {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Ok(read),
     }
 }
 

@@ -8,8 +8,9 @@ mod ring;
 mod room;
 mod slice;
 
-use std::{collections::HashMap, hash::BuildHasher, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{hash::BuildHasher, sync::Arc, sync::atomic::Ordering, time::Duration};
 
+use foldhash::{HashMap, fast::RandomState};
 use ops::lifecycle::Lifecycle;
 use parking_lot::Mutex;
 use schema::id::RoomId;
@@ -25,7 +26,7 @@ const SHARDS: usize = 64;
 #[derive(Debug)]
 pub struct Hub {
     shards: Vec<Mutex<HashMap<RoomId, Arc<Room>>>>,
-    hasher: std::hash::RandomState,
+    hasher: RandomState,
     delivery: Delivery,
 }
 
@@ -46,7 +47,7 @@ impl Hub {
     /// A hub without rooms.
     pub fn new(delivery: Delivery) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, hasher: std::hash::RandomState::new(), delivery }
+        Self { shards, hasher: RandomState::default(), delivery }
     }
 
     /// Takes a place in a room; the caller of a new room must start its feed.

@@ -8,13 +8,10 @@
 
 mod attempt;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_nats::{StatusCode, Subject};
+use foldhash::HashMap;
 use futures_util::StreamExt as _;
 use parking_lot::{Mutex, MutexGuard};
 use schema::{

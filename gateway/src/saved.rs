@@ -5,11 +5,11 @@
 //! before `sent`: a report that overtakes the answer waits for it.
 
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use foldhash::HashMap;
 use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use schema::{

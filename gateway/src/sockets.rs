@@ -1,11 +1,11 @@
 //! Every socket of this gateway, and which are whose.
 
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use foldhash::HashMap;
 use metrics::Gauge;
 use parking_lot::Mutex;
 use schema::{

@@ -20,6 +20,10 @@ pub const USER_MESSAGES_PER_SECOND: u32 = 10;
 pub const USER_MESSAGES_BURST: u32 = 20;
 /// Messages a second that a room takes on one gateway.
 pub const ROOM_MESSAGES_PER_SECOND: u32 = 50;
+/// Frames a second of one socket that are looked at; who sends more is read more slowly.
+pub const FRAMES_PER_SECOND: u32 = 100;
+/// The burst that goes with [`FRAMES_PER_SECOND`].
+pub const FRAMES_BURST: u32 = 200;
 /// Bad frames a minute; one more closes the socket.
 pub const BAD_FRAMES_PER_MINUTE_MAX: usize = 10;
 /// The most frames a replay gives; beyond, the client pages history.
