@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod frame;
 pub mod header;
 pub mod id;
+pub mod last_seen;
 pub mod postgres;
 pub mod problem;
 pub mod saved;

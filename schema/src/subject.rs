@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::{RoomId, UserId};
 
 /// Reads an id as subjects are printed: a second spelling would be a second subject for the same room.
@@ -96,7 +98,8 @@ mark_subjects! {
 }
 
 /// A gateway's name on NATS: one subject token.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct GatewayId(String);
 
 /// The text can not be a subject token.
@@ -118,6 +121,20 @@ impl GatewayId {
     /// The token.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for GatewayId {
+    type Error = NotAGatewayId;
+
+    fn try_from(text: String) -> Result<Self, NotAGatewayId> {
+        Self::parse(&text)
+    }
+}
+
+impl From<GatewayId> for String {
+    fn from(id: GatewayId) -> Self {
+        id.0
     }
 }
 

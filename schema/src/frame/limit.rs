@@ -48,3 +48,9 @@ pub const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 pub const TYPING_EVERY: Duration = Duration::from_secs(1);
 /// After this a `typing` that was not renewed lapses.
 pub const TYPING_LAPSES: Duration = Duration::from_secs(10);
+/// Between two times that a room's sockets are told who came and went.
+pub const PRESENCE_EVERY: Duration = Duration::from_secs(1);
+/// The most people whose coming or going one such time tells; the others wait for the next.
+pub const PRESENCE_CHANGES_MAX: usize = 50;
+/// The most people that a socket is told of when it joins; in a bigger room the client asks by REST.
+pub const PRESENCE_SNAPSHOT_MAX: usize = 100;

@@ -144,7 +144,7 @@ pub enum ServerFrame {
         user_id: UserId,
         /// Whether they are there.
         online: bool,
-        /// When they were last there.
+        /// When they were last there; null while they are, or when it is not known.
         last_seen_at: Option<Timestamp>,
     },
     /// Somebody has read up to here.

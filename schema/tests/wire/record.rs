@@ -8,7 +8,8 @@ use schema::{
     frame::history::{HistoryItem, ReactionCount},
     problem::{Code, FieldError, Problem},
     saved::{Refused, Saved, SavedReport},
-    signal::Signal,
+    signal::{PresenceAnswer, Signal},
+    subject::GatewayId,
     ticket::Ticket,
     token::Claims,
 };
@@ -90,6 +91,41 @@ fn a_full_report_fits_into_one_message_of_the_broker() {
 #[test]
 fn a_signal_says_who_types() {
     check(&Signal::Typing { user_id: id(ANN), active: true }, r#"{"type":"typing","user_id":"{ann}","active":true}"#);
+}
+
+#[test]
+fn a_signal_says_who_came_and_went_and_who_is_there() {
+    let gateway = GatewayId::parse("gw-1").expect("a gateway's name");
+    check(
+        &Signal::PresenceChanged { gateway: gateway.clone(), came: vec![id(ANN)], gone: vec![id(BOB)] },
+        r#"{"type":"presence_changed","gateway":"gw-1","came":["{ann}"],"gone":["{bob}"]}"#,
+    );
+    check(
+        &Signal::PresenceAll { gateway: gateway.clone(), part: 2, parts: 3, users: vec![id(ANN)] },
+        r#"{"type":"presence_all","gateway":"gw-1","part":2,"parts":3,"users":["{ann}"]}"#,
+    );
+    check(&Signal::PresenceAsked { gateway: Some(gateway) }, r#"{"type":"presence_asked","gateway":"gw-1"}"#);
+    check(&Signal::PresenceAsked { gateway: None }, r#"{"type":"presence_asked","gateway":null}"#);
+    check(&PresenceAnswer { online: vec![id(ANN), id(BOB)] }, r#"{"online":["{ann}","{bob}"]}"#);
+    let forged = r#"{"type":"presence_asked","gateway":"a.*"}"#;
+    assert!(serde_json::from_str::<Signal>(forged).is_err(), "a gateway's name is one token");
+}
+
+#[test]
+fn when_somebody_was_last_seen_lies_with_the_rooms_other_keys() {
+    let key = schema::last_seen::redis_key("timingle", id(ROOM), id(ANN));
+    assert_eq!(key, format!("timingle:seen:{{{ROOM}}}:{ANN}"));
+    assert_eq!(schema::last_seen::KEPT_FOR.as_secs(), 30 * 24 * 60 * 60);
+}
+
+#[test]
+fn the_longest_signal_and_answer_fit_the_broker() {
+    let users = |count| vec![id(ANN); count];
+    let gateway = GatewayId::parse(&"x".repeat(64)).expect("a gateway's name");
+    let all = Signal::PresenceAll { gateway, part: 1, parts: 1, users: users(Signal::USERS_MAX) };
+    assert!(serde_json::to_vec(&all).expect("JSON").len() < 20 * 1024);
+    let answer = PresenceAnswer { online: users(PresenceAnswer::USERS_MAX) };
+    assert!(serde_json::to_vec(&answer).expect("JSON").len() < 200 * 1024, "max_payload is 256 KB");
 }
 
 #[test]

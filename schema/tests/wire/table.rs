@@ -113,8 +113,10 @@ fn limits_are_those_the_protocol_promises() {
         limit::CLOSE_WITHIN,
         limit::TYPING_EVERY,
         limit::TYPING_LAPSES,
+        limit::PRESENCE_EVERY,
     ];
-    assert_eq!(seconds.map(|duration| duration.as_secs()), [54, 60, 10, 5, 5, 1, 10]);
+    assert_eq!(seconds.map(|duration| duration.as_secs()), [54, 60, 10, 5, 5, 1, 10, 1]);
+    assert_eq!((limit::PRESENCE_CHANGES_MAX, limit::PRESENCE_SNAPSHOT_MAX), (50, 100));
 }
 
 #[test]
