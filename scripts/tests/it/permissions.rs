@@ -76,6 +76,7 @@ async fn a_gateway_says_what_its_users_say_and_never_what_the_log_says() {
             (MAY, "$JS.API.CONSUMER.INFO.CHAT_MESSAGES.chat-worker"),
             (MAY_NOT, "live.chat.message.r"),
             (MAY_NOT, "live.chat.mark.r.u"),
+            (MAY_NOT, "_INBOX.api.nobody.asked"),
             (MAY_NOT, "chat.dead.r"),
             (MAY_NOT, "chat.saved.gateway-2"),
             (MAY_NOT, "event.created"),
@@ -111,6 +112,7 @@ async fn an_api_tells_of_changes_and_leaves_streams_as_they_are() {
         "api",
         &[
             (MAY, "chat.message.r"),
+            (MAY, "live.chat.signal.r"),
             (MAY, "event.created"),
             (MAY, "room.members_changed"),
             (MAY, "user.sessions_revoked"),
