@@ -50,7 +50,7 @@ pub struct Config {
     /// unset.
     #[arg(long, env = "GATEWAY_ID")]
     pub gateway_id: Option<GatewayId>,
-    /// Redis, for socket tickets.
+    /// Redis, for socket tickets, and for when people were last seen.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: SecretString,
     /// What our keys in Redis begin with.
@@ -87,6 +87,13 @@ pub struct Config {
     /// Whether to subscribe to each room that is here, or to all rooms at once.
     #[arg(long, env = "GATEWAY_SUBSCRIBE", value_enum, default_value = "room")]
     pub subscribe: Subscribe,
+    /// Whether rooms are told who is online.
+    #[arg(long, env = "GATEWAY_PRESENCE", value_enum, default_value = "on")]
+    pub presence: PresenceSwitch,
+    /// Seconds after which people of another gateway that says nothing more are offline; each gateway
+    /// repeats itself a little more than twice in that time. The same on all gateways.
+    #[arg(long, env = "GATEWAY_PRESENCE_LAPSE_SECS", default_value = "60", value_parser = seconds)]
+    pub presence_lapses: Duration,
     /// Web origins that may connect, with commas; in development any port of localhost by default.
     #[arg(long, env = "GATEWAY_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub allowed_origins: Vec<String>,
@@ -151,6 +158,25 @@ pub enum Subscribe {
     All,
 }
 
+/// Whether presence is counted and told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PresenceSwitch {
+    /// It is.
+    On,
+    /// It is not: rooms hear no `presence`, and who asks hears of nobody from this gateway.
+    Off,
+}
+
+impl PresenceSwitch {
+    /// Whether it is.
+    pub const fn is_on(self) -> bool {
+        matches!(self, Self::On)
+    }
+}
+
+/// A shorter lapse would be nothing but announcements.
+const PRESENCE_LAPSES_MIN: Duration = Duration::from_millis(500);
+
 impl Config {
     /// Checks the settings against each other, before a port is bound.
     pub fn check(&self) -> Result<(), BadSetting> {
@@ -167,6 +193,9 @@ impl Config {
         }
         if self.tokens.jwt_public_key.is_none() && self.tokens.jwks_url.is_none() && !self.tokens.dev_no_auth {
             return Err(BadSetting::new("JWKS_URL", "or JWT_PUBLIC_KEY must be set"));
+        }
+        if self.presence_lapses < PRESENCE_LAPSES_MIN {
+            return Err(BadSetting::new("GATEWAY_PRESENCE_LAPSE_SECS", "must be at least 0.5"));
         }
         let takes_query_tokens = self.tokens.allow_query_token == Some(true);
         self.common.development_only("GATEWAY_ALLOW_QUERY_TOKEN", takes_query_tokens)?;

@@ -258,11 +258,12 @@ impl Connection {
             tracing::debug!(connection.id = %self.socket.id, %error, "socket ended");
         }
         self.socket.set_gone();
-        self.gateway.sockets.remove(&self.socket);
         let rooms: Vec<_> = self.socket.seats().iter().map(|seat| seat.room.id).collect();
         for room in rooms {
             self.gateway.unseat(&self.socket, room);
         }
+        // Last: when no socket is left nobody is in a room either.
+        self.gateway.sockets.remove(&self.socket);
     }
 }
 

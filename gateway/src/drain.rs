@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use schema::frame::{close::CloseReason, limit, server::ServerFrame};
 use tokio::time::Instant;
 
-use crate::state::Gateway;
+use crate::{presence, state::Gateway};
 
 /// How long open publishes may take to be answered.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
@@ -35,6 +35,7 @@ pub(crate) async fn run(gateway: &Arc<Gateway>) {
     // Who came in while the batches went out.
     gateway.sockets.all().iter().for_each(|socket| socket.close(CloseReason::Restarting));
     until(limit::CLOSE_WITHIN + Duration::from_secs(1), || gateway.sockets.is_empty()).await;
+    presence::finish(gateway).await;
     if let Err(error) = gateway.broker.client.flush().await {
         tracing::warn!(%error, "nats: the last words were not sent");
     }

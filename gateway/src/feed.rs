@@ -9,7 +9,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use async_nats::Message;
 use futures_util::{Stream, StreamExt as _};
 use schema::{
-    frame::{limit, server::ServerFrame},
+    frame::limit,
     id::RoomId,
     signal::Signal,
     subject::{LiveChatSubject, LiveRoomSubjects, LiveSignalSubject},
@@ -44,6 +44,7 @@ pub(crate) fn start(gateway: &Arc<Gateway>, room: &Arc<Room>) {
 
 async fn run(gateway: &Arc<Gateway>, room: &Arc<Room>) {
     let mut live = subscribe(gateway, room).await;
+    gateway.presence.listen(room);
     room.set_ready(top(gateway, room.id).await);
     let doubt = tokio::time::sleep(DOUBT_AFTER);
     tokio::pin!(doubt);
@@ -103,7 +104,7 @@ async fn read_top(gateway: &Arc<Gateway>, room: RoomId) -> Result<u64, String> {
 
 async fn take(gateway: &Arc<Gateway>, room: &Arc<Room>, message: Message) {
     if LiveSignalSubject::parse(&message.subject).is_some() {
-        signal(room, &message.payload);
+        signal(gateway, room, message);
         return;
     }
     if LiveChatSubject::parse(&message.subject).is_none() {
@@ -134,11 +135,10 @@ async fn take(gateway: &Arc<Gateway>, room: &Arc<Room>, message: Message) {
     room.show(&message, if prev > known { prev } else { known });
 }
 
-fn signal(room: &Room, payload: &[u8]) {
-    match serde_json::from_slice(payload) {
-        Ok(Signal::Typing { user_id, active }) => {
-            room.signal(&ServerFrame::Typing { room_id: room.id, user_id, active }, user_id);
-        }
+fn signal(gateway: &Arc<Gateway>, room: &Arc<Room>, message: Message) {
+    match serde_json::from_slice(&message.payload) {
+        Ok(Signal::Typing { user_id, active }) => gateway.typing.hear(room, user_id, active),
+        Ok(signal) => gateway.presence.hear(gateway, room, signal, message.reply),
         Err(error) => tracing::warn!(room.id = %room.id, %error, "a signal that does not decode"),
     }
 }

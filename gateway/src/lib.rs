@@ -24,6 +24,7 @@ mod log_reader;
 mod measure;
 mod outbox;
 mod overload;
+mod presence;
 mod publisher;
 mod rate;
 mod readiness;

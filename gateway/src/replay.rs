@@ -88,6 +88,7 @@ async fn catch_up(
     let mut joining = Joining { me, replayed: 0, is_recovered: true, oldest_seq: None };
     let Some(mut cursor) = since else {
         while_seated(socket, room, || room.go_live(socket, None, joining));
+        socket.drained().await;
         return Ok(());
     };
     if cursor > room.last() && !reach(gateway, room, cursor).await {
@@ -98,6 +99,8 @@ async fn catch_up(
         match while_seated(socket, room, || room.go_live(socket, Some(cursor), joining)) {
             Some(GoLive::Live) => {
                 gateway.measure.resumed(source).joins.increment(1);
+                // `joined` and who is online are outside the cap: the next room has to wait for them.
+                socket.drained().await;
                 return Ok(());
             }
             None => return Ok(()),

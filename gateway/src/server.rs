@@ -13,7 +13,7 @@ use crate::{
     config::{Config, Subscribe},
     drain, feed, health, listener,
     measure::Measure,
-    overload, publisher, readiness, recheck, resync, saved, soon,
+    overload, presence, publisher, readiness, recheck, resync, saved, soon,
     state::{Gateway, Parts},
     tokens::Tokens,
     typing, wheel,
@@ -71,6 +71,8 @@ impl Server {
         life.spawn_vital("saved questions", saved::ask(Arc::clone(&gateway)));
         life.spawn_vital("soon", soon::run(Arc::clone(&gateway)));
         life.spawn_vital("typing", typing::run(Arc::clone(&gateway)));
+        life.spawn_vital("presence", presence::run(Arc::clone(&gateway)));
+        life.spawn_vital("last seen", presence::write_last_seen(Arc::clone(&gateway)));
         life.spawn_vital("wheel", wheel::run(Arc::clone(&gateway)));
         if gateway.config.subscribe == Subscribe::All {
             life.spawn_vital("feed", feed::hear_all(Arc::clone(&gateway)));
@@ -96,7 +98,7 @@ async fn parts(config: Config, metrics: &Metrics, lifecycle: Lifecycle) -> anyho
     let redis = deadpool_redis::Config::from_url(config.redis_url.expose_secret());
     let redis = redis.create_pool(Some(Runtime::Tokio1))?;
     let clock = config.common.clock.clock();
-    let tokens = Tokens::new(&config.tokens, clock, redis, config.redis_prefix.clone())?;
+    let tokens = Tokens::new(&config.tokens, clock, redis.clone(), config.redis_prefix.clone())?;
     let measure = metrics.hold(Measure::new);
-    Ok(Parts { config, broker, store, pg, tokens, lifecycle, measure })
+    Ok(Parts { config, broker, store, pg, tokens, redis, lifecycle, measure })
 }

@@ -21,6 +21,7 @@ use crate::{
     hub::{Delivery, Hub, Room},
     log_reader::LogReader,
     measure::Measure,
+    presence::Presence,
     publisher::Publisher,
     render::LogMessage,
     replay::Pages,
@@ -72,6 +73,8 @@ pub struct Gateway {
     pub wheel: Wheel,
     /// Who types.
     pub typing: TypingWatch,
+    /// Who is online.
+    pub presence: Presence,
     /// Replays that are being read.
     pub pages: Pages,
     started: Instant,
@@ -96,6 +99,8 @@ pub struct Parts {
     pub pg: sqlx::PgPool,
     /// Who holds which credential.
     pub tokens: Tokens,
+    /// Redis.
+    pub redis: deadpool_redis::Pool,
     /// The process's life.
     pub lifecycle: Lifecycle,
     /// What is counted.
@@ -111,7 +116,7 @@ impl std::fmt::Debug for Parts {
 impl Gateway {
     /// Puts the parts together; nothing runs yet.
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, broker, store, pg, tokens, lifecycle, measure } = parts;
+        let Parts { config, broker, store, pg, tokens, redis, lifecycle, measure } = parts;
         let measure = Arc::new(measure);
         let budget = Arc::new(Budget::new(config.queued_bytes_max, measure.queued_bytes.clone()));
         let clock = config.common.clock.clock();
@@ -136,6 +141,7 @@ impl Gateway {
             health: Health::new(broker.client.clone(), clock),
             wheel: Wheel::default(),
             typing: TypingWatch::default(),
+            presence: Presence::new(&config, clock, redis),
             pages: Pages::default(),
             started: Instant::now(),
             live_copies_to_lose: AtomicU32::new(0),
@@ -179,6 +185,17 @@ impl Gateway {
         room
     }
 
+    /// Counts a socket's seat, if it still has it, in the room's presence; once.
+    pub(crate) fn arrive(&self, socket: &Socket, room: &Arc<Room>) {
+        // Under the lock of its seats: whoever takes the seat away sees whether it counted.
+        let mut seats = socket.seats();
+        let seat = seats.iter_mut().find(|seat| Arc::ptr_eq(&seat.room, room) && !seat.is_present);
+        if let Some(seat) = seat {
+            seat.is_present = true;
+            self.presence.arrive(room, seat.me);
+        }
+    }
+
     /// Takes a socket out of a room; says whether it was in it.
     pub fn unseat(&self, socket: &Socket, room: RoomId) -> bool {
         let seat = {
@@ -188,6 +205,9 @@ impl Gateway {
         };
         let Some(seat) = seat else { return false };
         seat.room.remove(socket.id);
+        if seat.is_present {
+            self.presence.leave(&seat.room, seat.me);
+        }
         self.hub.exit(&seat.room);
         true
     }

@@ -38,7 +38,14 @@ pub(crate) async fn seat(connection: &Connection, room: RoomId, since: Option<u6
     } else {
         let entered = gateway.enter(room);
         let Membership { me, name } = membership.clone();
-        let seat = Seat { room: Arc::clone(&entered), me, name, checked_at: Instant::now(), typed_at: None };
+        let seat = Seat {
+            room: Arc::clone(&entered),
+            me,
+            name,
+            checked_at: Instant::now(),
+            typed_at: None,
+            is_present: false,
+        };
         socket.seats().push(seat);
         entered
     };
@@ -50,6 +57,7 @@ pub(crate) async fn seat(connection: &Connection, room: RoomId, since: Option<u6
             return refuse(connection, Code::NotAMember, Code::NotAMember.title(), Some(room), None);
         }
     }
+    gateway.arrive(socket, &entered);
     let catching_up = replay::join(Arc::clone(gateway), Arc::clone(socket), entered, membership.me, since);
     gateway.lifecycle.spawn(catching_up);
 }

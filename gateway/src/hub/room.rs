@@ -10,7 +10,7 @@ use std::{
 
 use async_nats::Message;
 use bytes::{Bytes, BytesMut};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use schema::{
     frame::{limit, server::ServerFrame},
     id::{ConnectionId, RoomId, UserId},
@@ -27,6 +27,7 @@ use super::{
 use crate::{
     codec::{Opcode, encode},
     measure::Source,
+    presence::Picture,
     rate::Bucket,
     render::{LogMessage, Rendered},
     socket::{Class, Socket},
@@ -39,6 +40,8 @@ pub struct Room {
     pub id: RoomId,
     /// Sockets that are in it, catching up or live; changed under the hub's lock.
     pub(super) occupants: AtomicUsize,
+    /// Who is online; locked before `state`.
+    presence: Mutex<Picture>,
     state: Mutex<State>,
     is_ready: watch::Sender<bool>,
     resync_to: AtomicU64,
@@ -70,6 +73,8 @@ pub(crate) struct Seat {
     pub checked_at: Instant,
     /// When the user was last said to type.
     pub typed_at: Option<Instant>,
+    /// Whether it counts in the room's presence.
+    pub is_present: bool,
 }
 
 /// What `joined` will say of the way here.
@@ -101,6 +106,7 @@ impl Room {
         Self {
             id,
             occupants: AtomicUsize::new(0),
+            presence: Mutex::default(),
             state: Mutex::default(),
             is_ready: watch::Sender::new(false),
             resync_to: AtomicU64::new(0),
@@ -195,6 +201,20 @@ impl Room {
         self.kick(&slices);
     }
 
+    /// Who is online here, as far as is known.
+    pub(crate) fn picture(&self) -> MutexGuard<'_, Picture> {
+        self.presence.lock()
+    }
+
+    /// Takes a turn at the room's presence, and shows the frames that it gives: nobody can join in between.
+    pub(crate) fn tell(&self, turn: impl FnOnce(&mut Picture) -> Option<Bytes>) {
+        let mut picture = self.presence.lock();
+        let Some(bytes) = turn(&mut picture) else { return };
+        let slices = Self::push(&self.state.lock(), &Frame { bytes, seq: None, except: None });
+        drop(picture);
+        self.kick(&slices);
+    }
+
     fn push(state: &State, frame: &Frame) -> Vec<Arc<Slice>> {
         let slices = state.slices.iter().map(|(slice, _)| slice);
         slices.inspect(|slice| slice.push(frame.clone())).map(Arc::clone).collect()
@@ -211,6 +231,7 @@ impl Room {
     /// Makes a socket live that was told of everything up to `cursor`, if the rest is at hand; `None`
     /// takes it in at the top. Under the room's lock, so that no frame falls between.
     pub(crate) fn go_live(&self, socket: &Arc<Socket>, cursor: Option<u64>, joining: Joining) -> GoLive {
+        let mut picture = self.presence.lock();
         let mut state = self.state.lock();
         let cursor = cursor.filter(|_| joining.is_recovered).unwrap_or(state.last);
         let tail = match cursor.cmp(&state.last) {
@@ -235,7 +256,13 @@ impl Room {
             bytes.extend_from_slice(frame);
         }
         bytes.extend_from_slice(&encode(Opcode::Text, &joined.to_json()));
+        let (me, others) = picture.greet(self.id, joining.me);
+        bytes.extend_from_slice(&me.unwrap_or_default());
         socket.offer(&bytes.freeze(), Class::Replay);
+        if !others.is_empty() {
+            socket.offer(&others, Class::Replay);
+            metrics::counter!("gateway_presence_snapshots_total").increment(1);
+        }
         let live_from = state.last;
         state.seat(socket, joining.me, live_from);
         GoLive::Live

@@ -25,8 +25,9 @@ use schema::{
     header,
     id::{ChangeId, MessageId, RoomId, SessionId, UserId},
     saved::{Saved, SavedReport},
+    signal::{PresenceAnswer, Signal},
     stream::{self, Sizes},
-    subject::{ChatSubject, GatewayId, SavedSubject},
+    subject::{ChatSubject, GatewayId, LiveSignalSubject, SavedSubject},
     text::TempId,
     token::Claims,
 };
@@ -349,6 +350,37 @@ impl Scene {
         self.log().await.purge().sequence(seq).await.unwrap();
     }
 
+    /// Asks the gateways who is online in a room, as the API does; `None` when nobody answers in time.
+    pub(crate) async fn who_is_online(&self, room: RoomId) -> Option<Vec<UserId>> {
+        let question = serde_json::to_vec(&Signal::PresenceAsked { gateway: None }).unwrap();
+        let request = async_nats::Request::new().payload(question.into()).timeout(Some(ms(1_000)));
+        let answer = self.api.client.send_request(LiveSignalSubject(room).to_string(), request).await.ok()?;
+        let mut online = serde_json::from_slice::<PresenceAnswer>(&answer.payload).unwrap().online;
+        online.sort_unstable();
+        Some(online)
+    }
+
+    /// Says something to the room's gateways as another gateway would.
+    pub(crate) async fn signal(&self, room: RoomId, signal: &Signal) {
+        let body = serde_json::to_vec(signal).unwrap();
+        self.operator.client.publish(LiveSignalSubject(room).to_string(), body.into()).await.unwrap();
+        self.operator.client.flush().await.unwrap();
+    }
+
+    /// Hears what gateways tell each other of a room.
+    pub(crate) async fn signals(&self, room: RoomId) -> async_nats::Subscriber {
+        let signals = self.operator.client.subscribe(LiveSignalSubject(room).to_string()).await.unwrap();
+        self.operator.client.flush().await.unwrap();
+        signals
+    }
+
+    /// When somebody was last seen in a room, as the API reads it.
+    pub(crate) async fn last_seen(&self, gateway: &TestGateway, room: RoomId, user: &User) -> Option<String> {
+        let key = schema::last_seen::redis_key(&self.redis_prefix, room, user.id);
+        let mut redis = redis_of(gateway).await;
+        deadpool_redis::redis::cmd("GET").arg(key).query_async(&mut redis).await.unwrap()
+    }
+
     /// Hears what is published for rooms, stored or not.
     pub(crate) async fn tap(&self) -> async_nats::Subscriber {
         let tap = self.operator.client.subscribe(ChatSubject::ALL).await.unwrap();
@@ -358,19 +390,23 @@ impl Scene {
 
     /// Gives out a ticket as the API does, got with a token that ends so many seconds from now.
     pub(crate) async fn write_ticket(&self, gateway: &TestGateway, ticket: &str, user: &User, seconds: i64) {
-        use secrecy::ExposeSecret as _;
-        let pool = deadpool_redis::Config::from_url(gateway.gateway.config.redis_url.expose_secret());
-        let pool = pool.create_pool(Some(deadpool_redis::Runtime::Tokio1)).unwrap();
         let value = schema::ticket::Ticket { user_id: user.id, sid: user.sid, exp: unix_now() + seconds };
         deadpool_redis::redis::cmd("SET")
             .arg(schema::ticket::Ticket::redis_key(&self.redis_prefix, ticket))
             .arg(serde_json::to_string(&value).unwrap())
             .arg("EX")
             .arg(30)
-            .query_async::<()>(&mut pool.get().await.unwrap())
+            .query_async::<()>(&mut redis_of(gateway).await)
             .await
             .unwrap();
     }
+}
+
+async fn redis_of(gateway: &TestGateway) -> deadpool_redis::Connection {
+    use secrecy::ExposeSecret as _;
+    let pool = deadpool_redis::Config::from_url(gateway.gateway.config.redis_url.expose_secret());
+    let pool = pool.create_pool(Some(deadpool_redis::Runtime::Tokio1)).unwrap();
+    pool.get().await.unwrap()
 }
 
 /// What `sender` says in `room`.

@@ -21,6 +21,7 @@ mod metrics;
 mod outage;
 mod overload;
 mod phone;
+mod presence;
 mod proxy;
 mod raw;
 mod replay;

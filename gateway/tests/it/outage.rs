@@ -22,12 +22,18 @@ use crate::{
 };
 
 /// A gateway whose way to NATS can be cut.
-async fn on_a_wire(scene: &Scene) -> (TestGateway, Wire) {
+pub(crate) async fn on_a_wire(scene: &Scene) -> (TestGateway, Wire) {
+    on_a_wire_with(scene, |_| {}).await
+}
+
+/// The same with adjusted settings.
+pub(crate) async fn on_a_wire_with(scene: &Scene, adjust_more: impl FnOnce(&mut Config)) -> (TestGateway, Wire) {
     let wire = Wire::to(SocketAddr::from(([127, 0, 0, 1], scene.nats.port()))).await;
     let url = scene.nats.url("gateway").replace(&format!(":{}", scene.nats.port()), &format!(":{}", wire.port));
     let adjust = |config: &mut Config| {
         config.broker.nats_url = url.into();
         never_on_the_wheel(config);
+        adjust_more(config);
     };
     (scene.gateway_with(adjust).await, wire)
 }

@@ -11,7 +11,10 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::Role},
 };
 
-use crate::{harness::DEADLINE, raw::Raw};
+use crate::{
+    harness::{DEADLINE, User},
+    raw::Raw,
+};
 
 /// A client's socket. What it hears and is not asked for is kept, in order.
 pub(crate) struct Phone {
@@ -20,6 +23,8 @@ pub(crate) struct Phone {
     pub(crate) head: String,
     socket: WebSocketStream<TcpStream>,
     heard: VecDeque<Value>,
+    /// Who came and went, kept apart: it comes at any time.
+    presence: VecDeque<Value>,
     pub(crate) close_code: Option<u16>,
 }
 
@@ -58,7 +63,14 @@ impl Phone {
     pub(crate) async fn over(raw: Raw) -> Self {
         let Raw { stream, rest, head } = raw;
         let socket = WebSocketStream::from_partially_read(stream, rest, Role::Client, None).await;
-        let mut phone = Self { hello: Value::Null, head, socket, heard: VecDeque::new(), close_code: None };
+        let mut phone = Self {
+            hello: Value::Null,
+            head,
+            socket,
+            heard: VecDeque::new(),
+            presence: VecDeque::new(),
+            close_code: None,
+        };
         phone.hello = phone.hears("hello").await;
         phone
     }
@@ -101,8 +113,18 @@ impl Phone {
         }
     }
 
-    /// The next frame off the wire; `None` once the socket is closed.
+    /// The next frame off the wire, but for presence; `None` once the socket is closed.
     async fn read(&mut self) -> Option<Value> {
+        loop {
+            let frame = self.read_any().await?;
+            if frame["type"] != "presence" {
+                return Some(frame);
+            }
+            self.presence.push_back(frame);
+        }
+    }
+
+    async fn read_any(&mut self) -> Option<Value> {
         loop {
             let message = timeout(DEADLINE, self.socket.next()).await;
             let message = message.unwrap_or_else(|_elapsed| panic!("nothing more is heard; so far: {:?}", self.heard));
@@ -132,6 +154,34 @@ impl Phone {
             }
             self.heard.push_back(frame);
         }
+    }
+
+    /// The next that is told of anybody's presence, heard already or next.
+    pub(crate) async fn any_presence(&mut self) -> Value {
+        loop {
+            if let Some(frame) = self.presence.pop_front() {
+                return frame;
+            }
+            let frame = self.read_any().await.expect("the socket is open");
+            if frame["type"] == "presence" { &mut self.presence } else { &mut self.heard }.push_back(frame);
+        }
+    }
+
+    /// The first that is told of somebody's presence, heard already or next.
+    pub(crate) async fn presence_of(&mut self, user: &User) -> Value {
+        let is_it = |frame: &Value| frame["user_id"] == user.id.to_string();
+        loop {
+            if let Some(at) = self.presence.iter().position(is_it) {
+                return self.presence.remove(at).unwrap();
+            }
+            let frame = self.read_any().await.expect("the socket is open");
+            if frame["type"] == "presence" { &mut self.presence } else { &mut self.heard }.push_back(frame);
+        }
+    }
+
+    /// What was told of presence so far and not asked for.
+    pub(crate) fn take_presence(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.presence).into()
     }
 
     /// The first frame of this type.
@@ -251,7 +301,10 @@ impl Phone {
             tokio::select! {
                 value = &mut done => return value,
                 message = self.socket.next() => match message {
-                    Some(Ok(Message::Text(text))) => self.heard.push_back(serde_json::from_str(&text).unwrap()),
+                    Some(Ok(Message::Text(text))) => {
+                        let frame: Value = serde_json::from_str(&text).unwrap();
+                        if frame["type"] == "presence" { &mut self.presence } else { &mut self.heard }.push_back(frame);
+                    }
                     Some(Ok(Message::Close(close))) => panic!("closed: {close:?}"),
                     Some(Ok(_)) => {}
                     Some(Err(_)) | None => panic!("the socket ended"),

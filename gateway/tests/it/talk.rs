@@ -1,10 +1,13 @@
 //! What one says everybody hears, once and in one order.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::{
     harness::{Scene, eventually, message_id, ms},
+    outage::on_a_wire,
     phone::{check_chain, contents},
 };
 
@@ -243,14 +246,30 @@ async fn typing_reaches_the_others_at_most_once_a_second(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
-async fn typing_that_is_not_renewed_lapses(pool: PgPool) {
+async fn typing_that_is_not_renewed_lapses_on_every_gateway(pool: PgPool) {
     let scene = Scene::new(pool).await;
-    let gateway = scene.gateway().await;
+    let ((left, wire), right) = (on_a_wire(&scene).await, scene.gateway().await);
     let (ann, ben, room) = scene.pair().await;
-    let (mut ann_phone, mut ben_phone) = (gateway.phone_in(&ann, room).await, gateway.phone_in(&ben, room).await);
-    ann_phone.say(&json!({"type": "typing", "room_id": room, "active": true})).await;
-    assert_eq!(ben_phone.hears("typing").await["active"], true);
-    assert_eq!(ben_phone.hears("typing").await["active"], false);
+    let mut typing = [left.phone_in(&ann, room).await, right.phone_in(&ann, room).await];
+    let mut listening = [left.phone_in(&ben, room).await, right.phone_in(&ben, room).await];
+    let other = scene.room(&[&ann, &ben]).await;
+    listening[1].join(other).await;
+    typing[0].join(other).await;
+    typing[1].say(&json!({"type": "typing", "room_id": room, "active": true})).await;
+    for phone in &mut listening {
+        assert_eq!(phone.hears("typing").await["active"], true);
+    }
+    let ended = Instant::now();
+    for phone in &mut listening {
+        assert_eq!(phone.hears("typing").await["active"], false);
+    }
+    assert!(ended.elapsed() > ms(9_000), "not before its time: {:?}", ended.elapsed());
+    // A gateway that vanishes says nothing of those who typed there.
+    typing[0].say(&json!({"type": "typing", "room_id": other, "active": true})).await;
+    assert_eq!(listening[1].hears("typing").await["active"], true);
+    wire.cut().await;
+    let ended = json!({"type": "typing", "room_id": other, "user_id": ann.id, "active": false});
+    assert_eq!(listening[1].hears("typing").await, ended);
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
