@@ -2,7 +2,7 @@
 
 use warp::reply::Response;
 
-use super::service;
+use super::{presence, service};
 use crate::{
     error::ApiError,
     http::{Identity, Query, RoomInPath, ok},
@@ -22,4 +22,8 @@ pub(super) async fn show(id: RoomInPath, caller: Caller, state: AppState) -> Ans
 
 pub(super) async fn members(id: RoomInPath, caller: Caller, query: Query, state: AppState) -> Answer {
     Ok(ok(&service::members(&state, caller?, id.of_mine()?, &query).await?))
+}
+
+pub(super) async fn presence(id: RoomInPath, caller: Caller, state: AppState) -> Answer {
+    Ok(ok(&presence::presence(&state, caller?, id.of_mine()?).await?))
 }

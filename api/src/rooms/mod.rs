@@ -2,6 +2,7 @@
 
 mod handler;
 mod model;
+mod presence;
 mod repository;
 mod service;
 
@@ -37,5 +38,11 @@ pub(crate) fn routes(state: &AppState) -> BoxedFilter<(Response,)> {
         .and(with(state))
         .then(handler::members)
         .map(answer);
-    list.or(show).unify().or(members).unify().boxed()
+    let presence = warp::path!("rooms" / RoomInPath / "presence")
+        .and(warp::get())
+        .and(caller(state))
+        .and(with(state))
+        .then(handler::presence)
+        .map(answer);
+    list.or(show).unify().or(members).unify().or(presence).unify().boxed()
 }

@@ -59,6 +59,21 @@ pub(super) struct Listed {
     pub(super) joined_at: Timestamp,
 }
 
+/// Whether somebody is there, as the frame `presence` says it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Present {
+    pub(super) user_id: UserId,
+    pub(super) online: bool,
+    /// Null while they are there, or when it is not known.
+    pub(super) last_seen_at: Option<Timestamp>,
+}
+
+/// All members of a room: as many as it has, in one page.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Presents {
+    pub(super) items: Vec<Present>,
+}
+
 fn instant(row: &PgRow, column: &str) -> sqlx::Result<Timestamp> {
     row.try_get::<OffsetDateTime, _>(column).map(Timestamp::new)
 }

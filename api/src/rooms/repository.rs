@@ -87,3 +87,12 @@ pub(super) async fn list_members(
     .fetch_all(pg)
     .await
 }
+
+/// The room's members, by id alone, in the order they came.
+pub(super) async fn list_member_ids(pg: &PgPool, room: RoomId, limit: i64) -> sqlx::Result<Vec<UserId>> {
+    sqlx::query_scalar("SELECT user_id FROM room_members WHERE room_id = $1 ORDER BY joined_at, user_id LIMIT $2")
+        .bind(room)
+        .bind(limit)
+        .fetch_all(pg)
+        .await
+}

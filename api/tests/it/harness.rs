@@ -145,6 +145,26 @@ impl TestApi {
         store
     }
 
+    /// Runs something beside the test, for as long as the API.
+    pub(crate) fn runs(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.lifecycle.stopping().clone();
+        self.lifecycle.spawn(async move {
+            tokio::select! {
+                () = task => {}
+                () = stopping.cancelled() => {}
+            }
+        });
+    }
+
+    /// Writes down when somebody was last seen in a room, as a gateway does.
+    pub(crate) async fn was_last_seen(&self, room: RoomId, user: UserId, at: &str) {
+        let client = deadpool_redis::redis::Client::open(test_env("REDIS_URL")).unwrap();
+        let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+        let key = schema::last_seen::redis_key(&self.redis_prefix, room, user);
+        let _: () =
+            deadpool_redis::redis::cmd("SET").arg(key).arg(at).arg("EX").arg(60).query_async(&mut redis).await.unwrap();
+    }
+
     /// JetStream as one of the server's users.
     pub(crate) async fn jetstream(&self, user: &str) -> jetstream::Context {
         connect(&self.nats, user).await

@@ -16,6 +16,7 @@ mod messages;
 mod outage;
 mod outbox;
 mod participants;
+mod presence;
 mod rate;
 mod rooms;
 mod tokens;
