@@ -176,7 +176,8 @@ async fn what_came_whole_before_something_broken_is_answered(pool: PgPool) {
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_message_may_come_in_pieces_with_pings_between(pool: PgPool) {
     let scene = Scene::new(pool).await;
-    let gateway = scene.gateway().await;
+    // Every frame is looked at here, and presence comes at any time.
+    let gateway = scene.gateway_with(|config| config.presence = gateway::config::PresenceSwitch::Off).await;
     let (ann, _ben, room) = scene.pair().await;
     let door = gateway.door().token(&ann.token()).query(&format!("event_id={room}"));
     let mut raw = door.open_raw().await.unwrap();

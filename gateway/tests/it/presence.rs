@@ -271,7 +271,21 @@ async fn who_asks_hears_of_everybody_on_all_gateways(pool: PgPool) {
     // Asked while the second gateway does not know yet whom the first one has.
     let ben_phone = right.phone_in(&ben, room).await;
     assert_eq!(scene.who_is_online(room).await, Some(ids(&[&ann, &ben])));
-    drop((ann_phone, ben_phone));
+    // A gateway's own words come back to it and tell it nothing; those of others do.
+    let stranger = scene.user("Stranger").await;
+    let claims = |gateway: &GatewayId| Signal::PresenceChanged {
+        gateway: gateway.clone(),
+        came: vec![stranger.id],
+        gone: Vec::new(),
+    };
+    drop(ben_phone);
+    eventually("Ann is alone", async || (scene.who_is_online(room).await? == ids(&[&ann])).then_some(())).await;
+    scene.signal(room, &claims(&left.gateway.id)).await;
+    assert_eq!(scene.who_is_online(room).await, Some(ids(&[&ann])));
+    let far_away = GatewayId::parse("far-away").unwrap();
+    scene.signal(room, &claims(&far_away)).await;
+    assert_eq!(scene.who_is_online(room).await, Some(ids(&[&ann, &stranger])));
+    drop(ann_phone);
     eventually("nobody is there", async || scene.who_is_online(room).await.is_none().then_some(())).await;
 }
 
