@@ -128,7 +128,10 @@ async fn who_joins_hears_at_once_who_is_there(pool: PgPool) {
     heard.sort_by_key(user_id);
     expected.sort_by_key(user_id);
     assert_eq!(heard, expected);
-    assert_eq!(scene.who_is_online(room).await, Some(ids(&[&ann, &ben, &cem])), "any gateway has the whole picture");
+    // A gateway is told of another's changes once a second.
+    let everybody = Some(ids(&[&ann, &ben, &cem]));
+    let is_whole = async || (scene.who_is_online(room).await == everybody).then_some(());
+    eventually("any gateway has the whole picture", is_whole).await;
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
@@ -221,6 +224,26 @@ async fn people_of_a_gateway_that_vanished_lapse_and_come_back_with_it(pool: PgP
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn what_nobody_heard_in_an_outage_is_said_after_it(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let ((left, wire), right) = (on_a_wire_with(&scene, |_| {}).await, scene.gateway().await);
+    let (ann, ben, room) = scene.pair().await;
+    let mut ann_phone = left.phone_in(&ann, room).await;
+    let mut ben_phone = right.phone_in(&ben, room).await;
+    assert_eq!(ben_phone.presence_of(&ann).await, online(room, &ann));
+    wire.cut().await;
+    eventually("the link is down", async || (!left.gateway.broker.is_connected()).then_some(())).await;
+    // Those who are on the same gateway hear of each other all the while.
+    let (_phone, cem) = witness(&scene, &left, room, &mut ann_phone).await;
+    ben_phone.settle().await;
+    assert!(ben_phone.take_presence().iter().all(|frame| frame["user_id"] != cem.id.to_string()));
+    wire.mend();
+    let since = Instant::now();
+    assert_eq!(ben_phone.presence_of(&cem).await, online(room, &cem));
+    assert!(since.elapsed() < ms(12_000), "it does not wait for the next announcement: {:?}", since.elapsed());
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_gateway_that_stops_says_that_nobody_is_there(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let mut left = scene.gateway_with(|config| config.drain_within = ms(200)).await;
@@ -229,8 +252,10 @@ async fn a_gateway_that_stops_says_that_nobody_is_there(pool: PgPool) {
     let mut ann_phone = left.phone_in(&ann, room).await;
     let mut ben_phone = right.phone_in(&ben, room).await;
     assert_eq!(ben_phone.presence_of(&ann).await, online(room, &ann));
+    // Its next words are due in a second, when it will be gone.
+    let (mut other_phone, _) = witness(&scene, &left, room, &mut ann_phone).await;
     left.lifecycle.stop();
-    assert_eq!(ann_phone.closed().await, 1012);
+    assert_eq!((ann_phone.closed().await, other_phone.closed().await), (1012, 1012));
     let since = Instant::now();
     let last_seen_at = offline(&ben_phone.presence_of(&ann).await, room, &ann);
     assert!(since.elapsed() < ms(10_000), "it does not wait for the lapse");
@@ -244,7 +269,9 @@ async fn who_is_removed_goes_offline_and_hears_of_nobody_any_more(pool: PgPool) 
     let scene = Scene::new(pool).await;
     let (left, right) = (scene.gateway().await, scene.gateway().await);
     let (ann, ben, room) = scene.pair().await;
-    let (mut ann_phone, mut ben_phone) = (left.phone_in(&ann, room).await, right.phone_in(&ben, room).await);
+    let mut ann_phone = left.phone_in(&ann, room).await;
+    let _ann_tablet = right.phone_in(&ann, room).await;
+    let mut ben_phone = right.phone_in(&ben, room).await;
     assert_eq!(ann_phone.presence_of(&ben).await, online(room, &ben));
     assert_eq!(ben_phone.presence_of(&ann).await, online(room, &ann));
     scene.remove_quietly(room, &ben).await;
