@@ -33,6 +33,10 @@ pub struct Measure {
     pub(crate) publish_seconds: Histogram,
     /// Live copies that went missing.
     pub(crate) gaps_found: Counter,
+    /// Comings and goings that rooms were told of.
+    pub(crate) presence_told: Counter,
+    /// Sockets that were told who is online when they joined.
+    pub(crate) presence_snapshots: Counter,
     /// Envelopes that can not be shown.
     pub(crate) envelopes_refused: Counter,
     resumes_memory: Resumes,
@@ -84,6 +88,8 @@ impl Measure {
             dropped_room_inbox: dropped("room_inbox"),
             publish_seconds: metrics::histogram!("gateway_publish_seconds"),
             gaps_found: counter!("gateway_gaps_found_total"),
+            presence_told: counter!("gateway_presence_told_total"),
+            presence_snapshots: counter!("gateway_presence_snapshots_total"),
             envelopes_refused: counter!("gateway_envelopes_refused_total"),
             resumes_memory: Resumes::out_of("memory"),
             resumes_stream: Resumes::out_of("stream"),
@@ -143,6 +149,8 @@ fn describe() {
     describe_counter!("gateway_frames_dropped_total", "frames that were not written, by reason");
     describe_histogram!("gateway_publish_seconds", "from a publish to its answer, repeats included");
     describe_counter!("gateway_gaps_found_total", "holes found between live copies");
+    describe_counter!("gateway_presence_told_total", "comings and goings that rooms were told of");
+    describe_counter!("gateway_presence_snapshots_total", "sockets that were told who is online when they joined");
     describe_counter!("gateway_envelopes_refused_total", "envelopes that can not be shown");
     describe_counter!("gateway_resumes_total", "joins with since, by the slowest source they needed");
     describe_counter!("gateway_resumed_frames_total", "frames of replays, by where they were read");

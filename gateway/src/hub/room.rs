@@ -261,7 +261,7 @@ impl Room {
         socket.offer(&bytes.freeze(), Class::Replay);
         if !others.is_empty() {
             socket.offer(&others, Class::Replay);
-            metrics::counter!("gateway_presence_snapshots_total").increment(1);
+            self.delivery.measure.presence_snapshots.increment(1);
         }
         let live_from = state.last;
         state.seat(socket, joining.me, live_from);

@@ -124,6 +124,7 @@ impl Presence {
         } else if may_tell {
             signals = moves(gateway, &picture.say_moves(now));
         }
+        gateway.measure.presence_told.increment(u64::try_from(frames.len()).unwrap_or(0));
         self.plan(room, picture);
         (encoded(&frames), signals)
     }
@@ -152,7 +153,6 @@ fn encoded(frames: &[ServerFrame]) -> Option<Bytes> {
     if frames.is_empty() {
         return None;
     }
-    metrics::counter!("gateway_presence_told_total").increment(u64::try_from(frames.len()).unwrap_or(0));
     let frames: Vec<Bytes> = frames.iter().map(|frame| encode(Opcode::Text, &frame.to_json())).collect();
     Some(concat(&frames))
 }

@@ -89,6 +89,8 @@ async fn everything_that_happens_is_counted(pool: PgPool) {
     check("gateway_resumes_total source=\"store\"", 1);
     check("gateway_resumed_frames_total source=\"stream\"", 100);
     check("gateway_resumed_frames_total source=\"store\"", 100);
+    check("gateway_presence_told_total", 2);
+    check("gateway_presence_snapshots_total", 2);
     check("gateway_gaps_found_total", 1);
     check("gateway_envelopes_refused_total", 1);
     check("gateway_closes_total code=\"1000\" reason=\"bye\"", 1);
