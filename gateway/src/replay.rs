@@ -99,7 +99,8 @@ async fn catch_up(
         match while_seated(socket, room, || room.go_live(socket, Some(cursor), joining)) {
             Some(GoLive::Live) => {
                 gateway.measure.resumed(source).joins.increment(1);
-                // `joined` and who is online are outside the cap: the next room has to wait for them.
+                // `joined` is outside the cap, and who is online nearly as long as a socket may be behind: the
+                // next room has to wait for them.
                 socket.drained().await;
                 return Ok(());
             }

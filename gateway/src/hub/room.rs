@@ -260,7 +260,8 @@ impl Room {
         bytes.extend_from_slice(&me.unwrap_or_default());
         socket.offer(&bytes.freeze(), Class::Replay);
         if !others.is_empty() {
-            socket.offer(&others, Class::Replay);
+            // Who is too far behind to hear of changes does not hear of this either, and may ask.
+            socket.offer(&others, Class::Ephemeral);
             self.delivery.measure.presence_snapshots.increment(1);
         }
         let live_from = state.last;
