@@ -3,6 +3,7 @@
 //! Only ratios inside one run count: the floor program and the gateway run in turn, on the same core, under the same
 //! generator on the other core. A run in which anything was lost, doubled or out of order counts for nothing.
 
+mod chart;
 mod house;
 mod page;
 mod peer;

@@ -4,8 +4,12 @@ use std::{collections::BTreeMap, fs};
 
 use anyhow::{Context, Result};
 
-use super::ratio::Spread;
+use super::{chart, ratio::Spread};
 use crate::{console, workspace};
+
+/// Where results begin and end in docs/benchmarks.md.
+const BEGIN: &str = "<!-- results -->";
+const END: &str = "<!-- end of results -->";
 
 /// A number that must be reached.
 #[derive(Clone, Debug)]
@@ -118,10 +122,34 @@ impl Page {
         lines.join("\n") + "\n"
     }
 
-    /// Writes docs/benchmarks.md.
+    /// Puts what was found into docs/benchmarks.md, between its marks, and draws its chart.
     pub(super) fn write(&self) -> Result<()> {
-        let file = workspace::root().join("docs/benchmarks.md");
-        let head = format!("# Benchmarks\n\n{} pairs of {} s.\n\n", self.pairs, self.seconds);
-        fs::write(&file, head + &self.text()).with_context(|| format!("cannot write {}", file.display()))
+        let docs = workspace::root().join("docs");
+        let file = docs.join("benchmarks.md");
+        let page = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let (before, rest) = page.split_once(BEGIN).context("docs/benchmarks.md has no mark where results begin")?;
+        let (_, after) = rest.split_once(END).context("docs/benchmarks.md has no mark where results end")?;
+        let command: Vec<_> = std::env::args().skip(1).collect();
+        let text = format!(
+            "{BEGIN}\n`cargo x {}`: {} pairs of {} s.\n\n{}{END}",
+            command.join(" "),
+            self.pairs,
+            self.seconds,
+            self.text()
+        );
+        fs::write(&file, format!("{before}{text}{after}"))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        let bars: Vec<_> = self
+            .rows
+            .iter()
+            .map(|(scenario, rows)| {
+                let bars = rows.iter().map(|row| (row.server.clone(), row.over_floor.median)).collect();
+                (scenario.clone(), bars)
+            })
+            .collect();
+        if bars.is_empty() {
+            return Ok(());
+        }
+        fs::write(docs.join("benchmarks.svg"), chart::draw(&bars)).context("cannot write the chart")
     }
 }
