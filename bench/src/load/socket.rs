@@ -64,6 +64,8 @@ impl Socket {
         connect(&fd, &target).with_context(|| format!("cannot connect to {target}"))?;
         let stream = TcpStream::from(fd);
         stream.set_nodelay(true)?;
+        // As a phone's kernel does once it talks: an acknowledgement for each read would be half of our own work.
+        sockopt::set_tcp_quickack(&stream, false)?;
         stream.set_nonblocking(true)?;
         epoll::add(poll, &stream, EventData::new_u64(u64::try_from(id)?), EventFlags::IN)?;
         let mut socket = Self { stream, phase: Phase::Handshake, partial: Vec::new(), unsent: Vec::new(), to_enter: 1 };

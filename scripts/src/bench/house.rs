@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -37,7 +37,7 @@ pub(super) struct Furnishing {
 
 impl House {
     pub(super) fn open(programs: &Path, furnishing: &Furnishing) -> Result<Self> {
-        let folder = workspace::root().join(".run/bench");
+        let folder = Self::folder();
         let leftover = Stack::at(&folder);
         if folder.exists() {
             leftover.kill_all()?;
@@ -63,6 +63,10 @@ impl House {
         }
         let stack = stack::start(&plan)?;
         Ok(Self { stack, tokens, gateways: furnishing.gateways })
+    }
+
+    fn folder() -> PathBuf {
+        workspace::root().join(".run/bench")
     }
 
     /// Starts every gateway anew, so that a run begins with a clean process.
@@ -94,8 +98,8 @@ impl House {
     }
 
     /// The port of nats-server.
-    pub(super) fn nats_port(&self) -> Result<u16> {
-        let url = self.stack.env("NATS_URL")?;
+    pub(super) fn nats_port() -> Result<u16> {
+        let url = Stack::at(Self::folder()).env("NATS_URL")?;
         let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
         port.with_context(|| format!("no port in {url}"))
     }

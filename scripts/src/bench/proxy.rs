@@ -3,10 +3,7 @@
 use std::{
     io,
     net::{Shutdown, TcpListener, TcpStream},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     thread,
 };
 
@@ -16,19 +13,20 @@ use anyhow::Result;
 #[derive(Debug)]
 pub(super) struct Proxy {
     port: u16,
-    target: Arc<AtomicU16>,
     open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Proxy {
-    pub(super) fn start() -> Result<Self> {
+    /// Leads to the port that `target` names when somebody connects: it is known only then.
+    pub(super) fn start(target: impl Fn() -> Result<u16> + Send + 'static) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
-        let (target, open) = (Arc::new(AtomicU16::new(0)), Arc::new(Mutex::new(Vec::new())));
-        let proxy = Self { port, target: Arc::clone(&target), open: Arc::clone(&open) };
+        let open = Arc::new(Mutex::new(Vec::new()));
+        let proxy = Self { port, open: Arc::clone(&open) };
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let Ok(server) = TcpStream::connect(("127.0.0.1", target.load(Ordering::Relaxed))) else { continue };
+                let Ok(port) = target() else { continue };
+                let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
                 // A connection that can not be set up ends, and its client tries again.
                 drop(join(client, server, &open));
             }
@@ -38,10 +36,6 @@ impl Proxy {
 
     pub(super) const fn port(&self) -> u16 {
         self.port
-    }
-
-    pub(super) fn lead_to(&self, port: u16) {
-        self.target.store(port, Ordering::Relaxed);
     }
 
     /// Ends every connection.

@@ -25,10 +25,9 @@ const ROOMS_EACH: usize = 99;
 
 pub(super) fn measure(programs: &Path, arguments: &Arguments, page: &mut Page) -> Result<()> {
     let title = Scenario::Resync.title();
-    let proxy = Proxy::start()?;
+    let proxy = Proxy::start(House::nats_port)?;
     let furnishing = Furnishing { nats_proxy: Some(proxy.port()), ..quiet(arguments, 2) };
     let mut house = House::open(programs, &furnishing)?;
-    proxy.lead_to(house.nats_port()?);
     // The first of each room speaks from the second gateway, whose link stays.
     let live = World { first_room: 80_000, rooms: SOCKETS, members: 2, senders: 1, targets: 1 };
     live.settle(&house)?;
