@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_nats::client::FlushError;
 use rand::RngExt as _;
 use schema::frame::{close::CloseReason, limit, server::ServerFrame};
 use tokio::time::Instant;
@@ -13,6 +14,8 @@ use crate::{presence, state::Gateway};
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// Between two batches of closes.
 const BATCH_EVERY: Duration = Duration::from_millis(100);
+/// How long NATS may take for what is said last.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(2);
 /// Clients come back spread over so many milliseconds.
 const COME_BACK_WITHIN_MS: u64 = 5_000;
 
@@ -35,10 +38,18 @@ pub(crate) async fn run(gateway: &Arc<Gateway>) {
     // Who came in while the batches went out.
     gateway.sockets.all().iter().for_each(|socket| socket.close(CloseReason::Restarting));
     until(limit::CLOSE_WITHIN + Duration::from_secs(1), || gateway.sockets.is_empty()).await;
-    presence::finish(gateway).await;
-    if let Err(error) = gateway.broker.client.flush().await {
-        tracing::warn!(%error, "nats: the last words were not sent");
+    // Without a link to NATS this would wait for one.
+    match tokio::time::timeout(LAST_WORDS_WITHIN, last_words(gateway)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "nats: the last words were not sent"),
+        Err(_elapsed) => tracing::warn!("nats: the last words were not sent in time"),
     }
+}
+
+/// Other gateways hear who is gone from here.
+async fn last_words(gateway: &Arc<Gateway>) -> Result<(), FlushError> {
+    presence::finish(gateway).await;
+    gateway.broker.client.flush().await
 }
 
 async fn until(at_most: Duration, is_reached: impl Fn() -> bool) {

@@ -92,6 +92,20 @@ async fn what_was_said_elsewhere_while_the_link_was_cut_is_shown_after(pool: PgP
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_gateway_that_lost_its_broker_still_stops_when_it_is_told_to(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let (mut gateway, wire) = on_a_wire_with(&scene, |config| config.drain_within = ms(100)).await;
+    let (ann, _ben, room) = scene.pair().await;
+    let mut phone = gateway.phone_in(&ann, room).await;
+    wire.cut().await;
+    is_connected(&gateway.gateway.broker, false).await;
+    gateway.lifecycle.stop();
+    assert_eq!(phone.closed().await, 1012);
+    let ended = tokio::time::timeout(Duration::from_secs(15), gateway.ended.take().unwrap()).await;
+    assert!(ended.expect("it stops").unwrap(), "in good order");
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_send_without_an_answer_in_its_budget_is_unknown(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let gateway = scene.gateway_with(|config| config.publish_within = ms(800)).await;
