@@ -5,6 +5,7 @@ use std::{
     cell::RefCell,
     collections::VecDeque,
     io,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -50,6 +51,9 @@ pub(crate) struct Connection {
     bad_frames: BadFrames,
     /// How fast its frames are looked at.
     frames: Bucket,
+    reader: Reader,
+    /// What was read and not yet looked at.
+    incoming: VecDeque<Incoming>,
     /// Why nothing more can be read.
     broken: Option<CloseReason>,
     /// Whether the client has said that it closes.
@@ -64,7 +68,15 @@ struct BadFrames {
 
 /// Serves a socket until it ends.
 pub(crate) async fn run(gateway: Arc<Gateway>, admitted: Box<Admitted>) {
-    let Admitted { stream, rest, identity, place, room, since } = *admitted;
+    // What is only needed to begin is not kept for as long as the socket is there.
+    let mut connection = Box::pin(begin(gateway, admitted)).await;
+    let ended = connection.serve().await;
+    connection.end(ended);
+}
+
+/// Greets the client, and seats it where it was admitted to.
+async fn begin(gateway: Arc<Gateway>, admitted: Box<Admitted>) -> Box<Connection> {
+    let Admitted { stream, mut rest, identity, place, room, since } = *admitted;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
@@ -76,6 +88,8 @@ pub(crate) async fn run(gateway: Arc<Gateway>, admitted: Box<Admitted>) {
         unanswered: Arc::new(Semaphore::new(limit::UNANSWERED_PER_SOCKET_MAX)),
         bad_frames: BadFrames::default(),
         frames: Bucket::per_second(limit::FRAMES_PER_SECOND, limit::FRAMES_BURST),
+        reader: Reader::default(),
+        incoming: VecDeque::new(),
         broken: None,
         is_peer_done: false,
         gateway,
@@ -91,36 +105,35 @@ pub(crate) async fn run(gateway: Arc<Gateway>, admitted: Box<Admitted>) {
     });
     if let Some(identity) = identity {
         let membership = room.and_then(|(_, membership)| membership);
-        Box::pin(command::auth::begin(&mut connection, identity, membership)).await;
+        command::auth::begin(&mut connection, identity, membership).await;
     }
     connection.gateway.wheel.put(&connection.socket, now, now);
-    let ended = connection.serve(rest).await;
-    connection.end(ended);
+    connection.feed(&mut rest);
+    Box::new(connection)
 }
-
 impl Connection {
-    async fn serve(&mut self, mut rest: Vec<u8>) -> io::Result<()> {
-        let mut reader = Reader::default();
-        let mut incoming = VecDeque::new();
-        self.feed(&mut reader, &mut rest, &mut incoming);
-        drop(rest);
+    async fn serve(&mut self) -> io::Result<()> {
         let write_within = self.gateway.config.write_within;
         loop {
-            while let Some(message) = incoming.pop_front() {
-                self.pace().await?;
-                self.take(message).await?;
+            while let Some(message) = self.incoming.pop_front() {
+                if let Err(wait) = self.next_frame() {
+                    Box::pin(self.pace(wait)).await?;
+                }
+                if let Some(frame) = self.take(message) {
+                    Box::pin(self.obey(frame)).await?;
+                }
             }
-            incoming.shrink_to_fit();
+            self.incoming.shrink_to_fit();
             if let Some(reason) = self.broken {
                 self.socket.close(reason);
             }
             if self.socket.closing().is_some() {
-                return self.linger(reader).await;
+                return Box::pin(self.linger()).await;
             }
             let has_ended = tokio::select! {
                 ready = self.socket.stream().readable() => {
                     ready?;
-                    self.read(&mut reader, &mut incoming)?
+                    self.read()?
                 }
                 flushed = flushing(&self.socket, write_within) => {
                     flushed?;
@@ -134,24 +147,29 @@ impl Connection {
     }
 
     /// Takes in what the wire has; says whether that was its end.
-    fn read(&mut self, reader: &mut Reader, incoming: &mut VecDeque<Incoming>) -> io::Result<bool> {
+    fn read(&mut self) -> io::Result<bool> {
         READ_BUFFER.with_borrow_mut(|buffer| match read_short(self.socket.stream(), buffer)? {
             None => Ok(false),
             Some(0) => Ok(true),
             Some(len) => {
                 self.socket.heard(self.gateway.now_millis());
-                self.feed(reader, buffer.get_mut(..len).unwrap_or_default(), incoming);
+                self.feed(buffer.get_mut(..len).unwrap_or_default());
                 Ok(false)
             }
         })
     }
 
-    /// Waits, but for flushing, until the client may have its next frame looked at: who floods is read at this pace.
-    async fn pace(&mut self) -> io::Result<()> {
+    /// Whether the client may have its next frame looked at; or how long until it may.
+    fn next_frame(&mut self) -> Result<(), Duration> {
         if !self.gateway.common_limits_are_on() {
             return Ok(());
         }
-        while let Err(wait) = self.frames.take(Instant::now()) {
+        self.frames.take(Instant::now())
+    }
+
+    /// Waits, but for flushing, for the next frame's time: who floods is read at this pace.
+    async fn pace(&mut self, mut wait: Duration) -> io::Result<()> {
+        loop {
             let until = tokio::time::Instant::now() + wait;
             tokio::select! {
                 () = tokio::time::sleep_until(until) => {}
@@ -160,18 +178,22 @@ impl Connection {
             if self.socket.closing().is_some() {
                 return Ok(());
             }
+            match self.next_frame() {
+                Ok(()) => return Ok(()),
+                Err(longer) => wait = longer,
+            }
         }
-        Ok(())
     }
 
     /// What came whole before something broken is still answered.
-    fn feed(&mut self, reader: &mut Reader, bytes: &mut [u8], incoming: &mut VecDeque<Incoming>) {
+    fn feed(&mut self, bytes: &mut [u8]) {
         if self.broken.is_none() {
-            self.broken = reader.feed(bytes, incoming).err();
+            self.broken = self.reader.feed(bytes, &mut self.incoming).err();
         }
     }
 
-    async fn take(&mut self, message: Incoming) -> io::Result<()> {
+    /// Answers a message at once, or says what is to be done for it.
+    fn take(&mut self, message: Incoming) -> Option<ClientFrame> {
         match message {
             Incoming::Close(_) => {
                 self.is_peer_done = true;
@@ -181,11 +203,7 @@ impl Connection {
             Incoming::Text(text) => {
                 self.gateway.measure.frames_in.increment(1);
                 match ClientFrame::parse(&text) {
-                    Ok(frame) => {
-                        if let Some(frame) = command::obey_at_once(self, frame) {
-                            self.obey(frame).await?;
-                        }
-                    }
+                    Ok(frame) => return command::obey_at_once(self, frame),
                     Err(bad) => {
                         self.socket.say(&ServerFrame::refusal(bad.code, bad.detail, bad.room_id, bad.temp_id));
                         self.note_bad_frame();
@@ -197,13 +215,13 @@ impl Connection {
             Incoming::Binary(_) => self.socket.close(CloseReason::Unsupported),
             Incoming::Pong => {}
         }
-        Ok(())
+        None
     }
 
     /// Does what a frame asks for. The socket is not read meanwhile, but it is flushed.
     async fn obey(&mut self, frame: ClientFrame) -> io::Result<()> {
         let (socket, write_within) = (Arc::clone(&self.socket), self.gateway.config.write_within);
-        let mut work = Box::pin(command::obey(self, frame));
+        let mut work = pin!(command::obey(self, frame));
         loop {
             tokio::select! {
                 () = &mut work => return Ok(()),
@@ -229,17 +247,16 @@ impl Connection {
     /// After a close frame: writes what is left, and reads until the client has closed too, for at most
     /// 5 s. To close over unread bytes would reset the connection and take the close frame with it. A
     /// client whose framing is broken can not be heard to close: it is read until it says nothing more.
-    async fn linger(&mut self, mut reader: Reader) -> io::Result<()> {
+    async fn linger(&mut self) -> io::Result<()> {
         let goodbye = async {
-            let mut incoming = VecDeque::new();
             while self.socket.is_behind() || !self.is_peer_done {
                 let may_leave = self.broken.is_some() && !self.socket.is_behind();
                 tokio::select! {
                     () = tokio::time::sleep(BROKEN_QUIET), if may_leave => return Ok(()),
                     ready = self.socket.stream().readable(), if !self.is_peer_done => {
                         ready?;
-                        let has_ended = self.read(&mut reader, &mut incoming)?;
-                        self.is_peer_done = has_ended || incoming.drain(..).any(|message| matches!(message, Incoming::Close(_)));
+                        let has_ended = self.read()?;
+                        self.is_peer_done = has_ended || self.incoming.drain(..).any(|message| matches!(message, Incoming::Close(_)));
                     }
                     ready = self.socket.stream().writable(), if self.socket.is_behind() => {
                         ready?;
@@ -285,21 +302,43 @@ fn read_short(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<Option<usize>
 /// Waits until something else than waiting is to be done for the outbox: it was filled, it was flushed
 /// as far as the wire takes it, the wire has taken nothing for too long, or the socket is to close.
 async fn flushing(socket: &Socket, write_within: Duration) -> io::Result<()> {
-    let Some(stalled_since) = socket.stalled_since() else {
-        socket.wake().notified().await;
-        return Ok(());
-    };
+    match socket.stalled_since() {
+        None => {
+            socket.wake().notified().await;
+            Ok(())
+        }
+        // Few are behind: who is not does not hold the room for it.
+        Some(stalled_since) => Box::pin(unblocking(socket, stalled_since + write_within, write_within)).await,
+    }
+}
+
+async fn unblocking(socket: &Socket, until: Instant, write_within: Duration) -> io::Result<()> {
     tokio::select! {
         ready = socket.stream().writable() => {
             ready?;
             socket.flush()
         }
-        () = tokio::time::sleep_until((stalled_since + write_within).into()) => {
+        () = tokio::time::sleep_until(until.into()) => {
             if socket.stalled_since().is_some_and(|since| since.elapsed() >= write_within) {
                 socket.close_slow();
             }
             Ok(())
         }
         () = socket.wake().notified() => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_bytes<A, B, F: Future>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Ten thousand phones say nothing most of the time: each byte here is paid for by all of them.
+    #[test]
+    fn a_connection_that_waits_is_small() {
+        assert!(future_bytes(run) <= 512, "{}", future_bytes(run));
     }
 }

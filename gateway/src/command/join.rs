@@ -46,7 +46,11 @@ pub(crate) async fn seat(connection: &Connection, room: RoomId, since: Option<u6
             typed_at: None,
             is_present: false,
         };
-        socket.seats().push(seat);
+        let mut seats = socket.seats();
+        // Most sockets are in one room for good.
+        seats.reserve_exact(1);
+        seats.push(seat);
+        drop(seats);
         entered
     };
     // Whoever was removed between the check and the seat was not found by the removal.

@@ -86,6 +86,8 @@ impl Services<'_> {
         set(&mut settings, "GATEWAY_LISTEN", listen(listeners.public));
         set(&mut settings, "GATEWAY_OPS_LISTEN", listen(Some(listeners.ops)));
         set(&mut settings, "JWKS_URL", format!("http://127.0.0.1:{api_port}/.well-known/jwks.json"));
+        // As in its image: what a storm of handshakes needed for a moment goes back to the system.
+        set(&mut settings, "MIMALLOC_PURGE_DELAY", "0".to_owned());
         self.set_redis(&mut settings);
         self.process(name, "gateway", &[], settings, listeners.ops)
     }

@@ -23,6 +23,8 @@ const MEMBERS: usize = 1_000;
 /// Longer than the time between two pings, so that each socket is pinged.
 const IDLE_SECONDS: f64 = 60.0;
 const STEPS: [usize; 3] = [1, 5, 10];
+/// Until everybody has been told who came: fifty a second and room. Nobody is idle before.
+const SETTLE_SECONDS: f64 = 30.0;
 
 pub(super) fn measure(programs: &Path, arguments: &Arguments, page: &mut Page) -> Result<()> {
     let title = Scenario::D.title();
@@ -36,7 +38,7 @@ pub(super) fn measure(programs: &Path, arguments: &Arguments, page: &mut Page) -
         let seats = World { rooms, ..world.clone() }.seats(&mut house.tokens)?;
         let sockets = seats.len();
         let measure = if is_last { IDLE_SECONDS } else { 1.0 };
-        let load = Load { rate: 0.0, content_bytes: 0, warm_up: 0.5, measure, settle: 3.0 };
+        let load = Load { rate: 0.0, content_bytes: 0, warm_up: 0.5, measure, settle: SETTLE_SECONDS };
         let plan = load.plan(Dialect::Timingle, house.gateway_addresses()?, house.processes()?, seats);
         let report = run::run(programs, &plan)?;
         let spent = report.spent.first().context("a gateway was measured")?;
