@@ -173,8 +173,11 @@ impl<J: Job> Consumer<J> {
                 message = batch.next() => message,
                 () = self.lifecycle.stopping().cancelled() => break Ended::Regularly,
                 () = self.breaker.opened() => break Ended::Regularly,
-                // Also when this listener lagged: it may have missed just that.
-                _ = link.recv() => break Ended::Reconnected,
+                change = link.recv() => match change {
+                    Ok(LinkChange::Lost) => continue,
+                    // Also when this listener lagged: it may have missed just that.
+                    _ => break Ended::Reconnected,
+                },
             };
             let Some(message) = message else { return Ok((received, Ended::Regularly)) };
             let message = message.map_err(|error| anyhow::anyhow!(error))?;

@@ -2,7 +2,7 @@
 //!
 //! The client library has neither, so the requests are made here by hand, and nowhere else.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use async_nats::{Client, Message};
 use bytes::Bytes;
@@ -68,16 +68,17 @@ impl LogReader {
             let subjects: Vec<String> = chunk.iter().map(|room| ChatSubject(*room).to_string()).collect();
             let request = json!({ "multi_last": subjects, "batch": chunk.len() });
             for message in self.batch(&request).await? {
-                let map = message.headers.as_ref();
-                let room = map
-                    .and_then(|map| map.get(header::NATS_SUBJECT))
-                    .and_then(|subject| ChatSubject::parse(subject.as_str()));
-                let seq = map.and_then(|map| map.get(header::NATS_SEQUENCE)).and_then(|seq| seq.as_str().parse().ok());
-                let (Some(ChatSubject(room)), Some(seq)) = (room, seq) else { return Err(LogAway::headless()) };
-                tops.push((room, seq));
+                tops.push(place(&message)?);
             }
         }
         Ok(tops)
+    }
+
+    /// Which rooms have something above `after`, and its last seq there, as far as the next `limit` messages say.
+    pub async fn moved_since(&self, after: u64, limit: usize) -> Result<HashMap<RoomId, u64>, LogAway> {
+        let request = json!({ "seq": after + 1, "next_by_subj": ChatSubject::ALL, "batch": limit });
+        // Ascending: the last one of a room is its greatest.
+        self.batch(&request).await?.iter().map(place).collect()
     }
 
     /// The message at `seq` of the stream, whatever its room.
@@ -126,6 +127,16 @@ impl LogReader {
     fn subject() -> String {
         format!("$JS.API.DIRECT.GET.{}", stream::CHAT_MESSAGES)
     }
+}
+
+/// Where a message of the log is: its room and its seq.
+fn place(message: &Message) -> Result<(RoomId, u64), LogAway> {
+    let map = message.headers.as_ref();
+    let room = map.and_then(|map| map.get(header::NATS_SUBJECT));
+    let room = room.and_then(|subject| ChatSubject::parse(subject.as_str()));
+    let seq = map.and_then(|map| map.get(header::NATS_SEQUENCE)).and_then(|seq| seq.as_str().parse().ok());
+    let (Some(ChatSubject(room)), Some(seq)) = (room, seq) else { return Err(LogAway::headless()) };
+    Ok((room, seq))
 }
 
 impl LogAway {

@@ -2,7 +2,7 @@
 //! time in which an invalidation may have gone unheard.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -33,8 +33,19 @@ pub(crate) async fn run(gateway: Arc<Gateway>) {
 
 /// Checks everybody once. What can not be checked stays as it is, and grows stale.
 pub(crate) async fn all(gateway: &Gateway) {
-    let sockets = gateway.sockets.all();
-    if let Err(error) = memberships(gateway, &sockets).await {
+    check(gateway, gateway.sockets.all(), |_| true).await;
+}
+
+/// Checks those who are in these rooms, in these rooms.
+pub(crate) async fn in_rooms(gateway: &Gateway, rooms: &HashMap<RoomId, u64>) {
+    let is_asked = |room| rooms.contains_key(&room);
+    let mut sockets = gateway.sockets.all();
+    sockets.retain(|socket| socket.seats().iter().any(|seat| is_asked(seat.room.id)));
+    check(gateway, sockets, is_asked).await;
+}
+
+async fn check(gateway: &Gateway, sockets: Vec<Arc<Socket>>, is_asked: impl Fn(RoomId) -> bool) {
+    if let Err(error) = memberships(gateway, &sockets, is_asked).await {
         tracing::warn!(%error, "memberships can not be checked");
     }
     if let Err(error) = sessions(gateway, &sockets).await {
@@ -42,11 +53,17 @@ pub(crate) async fn all(gateway: &Gateway) {
     }
 }
 
-async fn memberships(gateway: &Gateway, sockets: &[Arc<Socket>]) -> Result<(), sqlx::Error> {
+async fn memberships(
+    gateway: &Gateway,
+    sockets: &[Arc<Socket>],
+    is_asked: impl Fn(RoomId) -> bool,
+) -> Result<(), sqlx::Error> {
     let mut pairs: HashSet<(UserId, RoomId)> = HashSet::new();
     for socket in sockets {
         if let Some(identity) = socket.identity() {
-            pairs.extend(socket.seats().iter().map(|seat| (identity.user_id, seat.room.id)));
+            let seats = socket.seats();
+            let rooms = seats.iter().map(|seat| seat.room.id).filter(|room| is_asked(*room));
+            pairs.extend(rooms.map(|room| (identity.user_id, room)));
         }
     }
     let pairs: Vec<_> = pairs.into_iter().collect();

@@ -31,9 +31,11 @@ pub struct Broker {
     changes: broadcast::Sender<LinkChange>,
 }
 
-/// Something that may have cost messages.
+/// Something that may cost, or have cost, messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkChange {
+    /// The connection is gone: what is sent from now on is not heard.
+    Lost,
     /// The connection is there again: what was sent meanwhile was not heard.
     Reconnected,
     /// A subscription's queue overflowed: messages were dropped, of which one the client can not tell.
@@ -118,9 +120,10 @@ fn without_credentials(server: &async_nats::ServerAddr) -> Result<async_nats::Se
     format!("{scheme}://{place}").parse()
 }
 
-/// 100 ms, doubled up to 2 s, and half of it left to chance: a thousand clients do not come at once.
+/// 100 ms, doubled up to 2 s, and half of it left to chance: a thousand clients do not come at once. Attempts count
+/// from 1.
 fn reconnect_delay(attempts: usize) -> Duration {
-    let doublings = u32::try_from(attempts.min(5)).unwrap_or(5);
+    let doublings = u32::try_from(attempts.saturating_sub(1).min(5)).unwrap_or(5);
     let longest = Duration::from_millis(100 * 2_u64.pow(doublings)).min(Duration::from_secs(2));
     longest.mul_f64(rand::rng().random_range(0.5..1.0))
 }
@@ -130,6 +133,10 @@ fn note(changes: &broadcast::Sender<LinkChange>, event: &Event) {
         Event::Connected => {
             tracing::info!("nats: connected");
             LinkChange::Reconnected
+        }
+        Event::Disconnected => {
+            tracing::warn!("nats: the link is lost");
+            LinkChange::Lost
         }
         Event::SlowConsumer(subscription) => {
             tracing::warn!(subscription, "nats: messages of a subscription were dropped");
@@ -183,7 +190,7 @@ mod tests {
 
     #[test]
     fn coming_back_is_slower_each_time_never_slow_and_never_in_step() {
-        for (attempts, longest) in [(0, 100), (1, 200), (2, 400), (4, 1600), (5, 2000), (1_000_000, 2000)] {
+        for (attempts, longest) in [(1, 100), (2, 200), (3, 400), (5, 1600), (6, 2000), (1_000_000, 2000)] {
             let longest = Duration::from_millis(longest);
             let delays: Vec<_> = (0..100).map(|_| reconnect_delay(attempts)).collect();
             assert!(delays.iter().all(|delay| (longest / 2..=longest).contains(delay)), "{attempts}: {delays:?}");
@@ -198,6 +205,7 @@ mod tests {
         note(&changes, &Event::Connected);
         note(&changes, &Event::LameDuckMode);
         note(&changes, &Event::SlowConsumer(7));
+        assert_eq!(heard.try_recv(), Ok(LinkChange::Lost));
         assert_eq!(heard.try_recv(), Ok(LinkChange::Reconnected));
         assert_eq!(heard.try_recv(), Ok(LinkChange::Overflowed));
         assert_eq!(heard.try_recv(), Err(broadcast::error::TryRecvError::Empty));

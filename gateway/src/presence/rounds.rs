@@ -39,6 +39,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>) {
             () = presence.wake.notified() => {}
             change = link.recv() => match change {
                 Ok(LinkChange::Reconnected | LinkChange::Overflowed) | Err(RecvError::Lagged(_)) => again(&gateway),
+                Ok(LinkChange::Lost) => {}
                 Err(RecvError::Closed) => return,
             },
         }
