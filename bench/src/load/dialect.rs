@@ -1,5 +1,7 @@
 //! What is said to a server and what its answers mean, in each of the languages.
 
+use std::sync::LazyLock;
+
 use memchr::memmem;
 
 use super::ledger::Marker;
@@ -7,6 +9,9 @@ use crate::{
     frame::opcode,
     plan::{Dialect, Seat},
 };
+
+/// Built once: the generator looks for it in every frame.
+static BEGIN: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(Marker::BEGIN));
 
 /// What a frame meant.
 #[derive(Debug, PartialEq, Eq)]
@@ -118,7 +123,7 @@ impl Dialect {
 /// Tells of each whole marker; says where the last one ends.
 fn markers(payload: &[u8], hear: &mut impl FnMut(Heard)) -> usize {
     let mut read = 0;
-    for at in memmem::find_iter(payload, Marker::BEGIN) {
+    for at in BEGIN.find_iter(payload) {
         if let Some(marker) = payload.get(at + Marker::BEGIN.len()..).and_then(Marker::parse) {
             hear(Heard::Delivery(marker));
             read = at + Marker::BYTES;

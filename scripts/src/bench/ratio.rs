@@ -38,6 +38,9 @@ impl Spread {
 
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.median.is_nan() {
+            return f.write_str("none counted");
+        }
         write!(f, "{:.2} ({:.2} to {:.2})", self.median, self.least, self.most)
     }
 }
@@ -51,5 +54,6 @@ mod tests {
         assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]), Spread { median: 2.0, least: 1.0, most: 3.0 });
         assert!((Spread::of(vec![4.0, 1.0, 2.0, 3.0]).median - 2.5).abs() < f64::EPSILON);
         assert_eq!(Spread::of_ratios(&[2.0, 9.0], &[1.0, 3.0]).to_string(), "2.50 (2.00 to 3.00)");
+        assert_eq!(Spread::of(vec![f64::NAN]).to_string(), "none counted");
     }
 }

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use anyhow::Result;
-use bench::{plan::Dialect, report::Report};
+use bench::{
+    plan::{Dialect, Seat},
+    report::Report,
+};
 
 use super::{
     super::{
@@ -23,6 +26,8 @@ use crate::{console, interrupt};
 const CONTENT_BYTES: usize = 200;
 /// What our frame has around the text: the others send as many bytes more, so that all deliver frames of one size.
 const FRAME_BYTES: usize = 534;
+/// What the generator may use of its core in a trial, so that it stays below its limit in the runs that follow.
+const OWN_SHARE_WITH_ROOM: f64 = 0.72;
 
 /// Who is measured, and what each run of it said.
 #[derive(Debug)]
@@ -56,7 +61,8 @@ impl Series {
         let all: f64 = report.spent.iter().map(|spent| spent.cpu_micros).sum();
         self.cost.push(own / delivered);
         self.with_broker.push(all / delivered);
-        self.p99.push(number(report.latency.p99));
+        let is_saturated = run::is_saturated(report);
+        self.p99.push(if is_saturated { f64::NAN } else { number(report.latency.p99) });
         self.rate.push(delivered / report.seconds);
     }
 }
@@ -80,6 +86,8 @@ pub(super) fn measure(scenario: Scenario, programs: &Path, arguments: &Arguments
     let peers: Vec<Peer> = if arguments.has_peers() { Peer::OTHERS.to_vec() } else { Vec::new() };
     let recipes = [Peer::Floor].into_iter().chain(peers).map(|peer| peer.build(programs));
     let recipes: Vec<Recipe> = recipes.filter_map(Result::transpose).collect::<Result<_>>()?;
+    let rate = if scenario == Scenario::A { affordable(programs, &recipes, &seats, rate, page)? } else { rate };
+    let load = |content_bytes| Load { rate, ..load(content_bytes) };
     let mut series: Vec<Series> = recipes.iter().map(|recipe| Series::new(recipe.peer.name())).collect();
     let mut gateway = Series::new("gateway");
     for pair in 1..=arguments.pairs {
@@ -101,6 +109,31 @@ pub(super) fn measure(scenario: Scenario, programs: &Path, arguments: &Arguments
     }
     tell(scenario, &gateway, &series, page);
     Ok(())
+}
+
+/// The rate that the generator itself can follow beside the floor program, on a machine slower than the one this was
+/// written on.
+fn affordable(programs: &Path, recipes: &[Recipe], seats: &[Seat], rate: f64, page: &mut Page) -> Result<f64> {
+    let Some(floor) = recipes.first() else { return Ok(rate) };
+    for scale in [1.0, 0.75] {
+        let load = Load { rate: rate * scale, content_bytes: FRAME_BYTES, warm_up: 1.0, measure: 4.0, settle: 0.5 };
+        let running = floor.start()?;
+        let report = run::run(programs, &load.plan(Dialect::Room, vec![running.address], Vec::new(), seats.to_vec()))?;
+        interrupt::check()?;
+        if report.own_share < OWN_SHARE_WITH_ROOM {
+            return Ok(slower(rate, scale, page));
+        }
+    }
+    Ok(slower(rate, 0.5, page))
+}
+
+fn slower(rate: f64, scale: f64, page: &mut Page) -> f64 {
+    if scale < 1.0 {
+        let text = format!("A ran at {:.0} messages a second: the generator could not follow more.", rate * scale);
+        console::note(&text);
+        page.remark(&text);
+    }
+    rate * scale
 }
 
 fn note(series: &mut Series, plan: &bench::plan::Plan, report: &Report, page: &mut Page) {
