@@ -25,8 +25,10 @@ use crate::{
 
 /// How long NATS may take to accept a signal; then it is lost, and the next announcement makes up for it.
 const PUBLISH_WITHIN: Duration = Duration::from_millis(500);
-/// After a reconnect every room is announced within so long, not all of them at once.
+/// After a reconnect every room is announced within so long, not all of them at once,
 const AGAIN_WITHIN: Duration = Duration::from_secs(2);
+/// and no faster than this: what was missed of the log goes first.
+const AGAIN_PER_ROOM: Duration = Duration::from_millis(2);
 
 /// Runs until [`finish`]: who leaves while the process drains is told to be gone.
 pub(crate) async fn run(gateway: Arc<Gateway>) {
@@ -84,12 +86,15 @@ pub(crate) async fn finish(gateway: &Arc<Gateway>) {
 /// What was said while the link was down was heard by nobody: everybody says and asks again.
 fn again(gateway: &Gateway) {
     let now = Instant::now();
-    for room in gateway.hub.rooms() {
+    let rooms = gateway.hub.rooms();
+    let slowest = AGAIN_PER_ROOM.saturating_mul(u32::try_from(rooms.len()).unwrap_or(u32::MAX));
+    let within = slowest.min(gateway.presence.every()).max(AGAIN_WITHIN);
+    for room in rooms {
         let mut picture = room.picture();
         picture.excuse(now);
         if picture.say_all_at.is_some() {
             picture.is_to_ask = true;
-            picture.say_all_at = Some(now + AGAIN_WITHIN.mul_f64(rand::rng().random()));
+            picture.say_all_at = Some(now + within.mul_f64(rand::rng().random()));
             gateway.presence.plan(room.id, &mut picture);
         }
     }

@@ -66,16 +66,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let began = Instant::now();
     for scenario in scenarios.iter().filter(|scenario| **scenario != Scenario::Peers) {
         console::step("measuring", scenario.title());
-        scenario.measure(&programs, arguments, &mut page)?;
+        let measured = scenario.measure(&programs, arguments, &mut page);
         if interrupt::is_raised() {
             bail!("interrupted");
+        }
+        // What the others found is not lost by it, and the command fails in the end.
+        if let Err(error) = measured {
+            console::note(format_args!("{error:#}"));
+            page.fail(&format!("{}: {error:#}", scenario.title()));
+        }
+        if arguments.write {
+            page.write()?;
         }
     }
     console::step("done", format_args!("in {} s", began.elapsed().as_secs()));
     console::answer(page.text());
-    if arguments.write {
-        page.write()?;
-    }
     Ok(if page.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
