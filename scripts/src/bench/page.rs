@@ -143,7 +143,8 @@ impl Page {
             .rows
             .iter()
             .map(|(scenario, rows)| {
-                let bars = rows.iter().map(|row| (row.server.clone(), row.over_floor.median)).collect();
+                let counted = rows.iter().filter(|row| !row.over_floor.median.is_nan());
+                let bars = counted.map(|row| (row.server.clone(), row.over_floor.median)).collect();
                 (scenario.clone(), bars)
             })
             .collect();
