@@ -38,6 +38,10 @@ fn read_by_crate(package: &str) -> Names {
             }
         }
     }
+    // Its allocator reads this one.
+    if read(&format!("{package}/Cargo.toml")).contains("mimalloc") {
+        names.insert("MIMALLOC_PURGE_DELAY".to_owned());
+    }
     names
 }
 
