@@ -55,7 +55,8 @@ impl Load {
             settle: self.settle,
             storm_at: None,
             refuge: None,
-            patience: 10.0,
+            // A saturated server may have as much waiting as it has delivered.
+            patience: 30.0,
             begun_file: None,
         }
     }
