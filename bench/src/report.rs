@@ -66,6 +66,8 @@ pub struct Report {
     pub seconds: f64,
     /// How late sends began: the 99th percentile in microseconds.
     pub send_lag_p99: u64,
+    /// The longest of them: a pause of the generator's own.
+    pub send_lag_max: u64,
     /// Send to receive.
     pub latency: Latency,
     /// The generator's own share of a core.

@@ -5,17 +5,23 @@
 //! used once and not kept.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use foldhash::HashMap;
+use ops::lifecycle::Lifecycle;
 use parking_lot::Mutex;
 use schema::{
     id::{RoomId, SessionId, UserId},
     text::DisplayName,
 };
 use sqlx::PgPool;
+
+use crate::together::Together;
 
 /// How long an answer is used without asking again.
 const FRESH: Duration = Duration::from_secs(5);
@@ -47,6 +53,10 @@ pub struct Admission {
     pg: PgPool,
     generation: AtomicU64,
     answers: Mutex<HashMap<(UserId, RoomId), Answer>>,
+    /// Who is being asked about, where, and what they are called there.
+    members: Arc<Together<(UserId, RoomId), Option<DisplayName>>>,
+    /// Sessions that are being asked about, and whether they were signed out.
+    sessions: Arc<Together<SessionId, bool>>,
 }
 
 /// A member, as the re-check finds them.
@@ -62,8 +72,9 @@ pub struct Member {
 
 impl Admission {
     /// Asks this database.
-    pub fn new(pg: PgPool) -> Self {
-        Self { pg, generation: AtomicU64::new(0), answers: Mutex::default() }
+    pub fn new(pg: PgPool, lifecycle: &Lifecycle) -> Self {
+        let (members, sessions) = (Together::new(lifecycle.clone()), Together::new(lifecycle.clone()));
+        Self { pg, generation: AtomicU64::new(0), answers: Mutex::default(), members, sessions }
     }
 
     /// What `user` is in `room`; `None` if they are no member, or there is no such room.
@@ -77,22 +88,13 @@ impl Admission {
 
     async fn ask(&self, user: UserId, room: RoomId, known: Option<Answer>) -> Result<Option<Membership>, CannotCheck> {
         let generation = self.generation.load(Ordering::Acquire);
-        let found = sqlx::query_scalar::<_, DisplayName>(
-            "SELECT u.display_name FROM room_members m JOIN users u ON u.id = m.user_id
-             WHERE m.room_id = $1 AND m.user_id = $2 AND u.deleted_at IS NULL",
-        )
-        .bind(room)
-        .bind(user)
-        .fetch_optional(&self.pg)
-        .await;
-        let found = match found {
-            Ok(name) => name.map(|name| Membership { me: user, name }),
-            Err(error) => {
-                tracing::warn!(%error, "membership can not be checked");
-                let recent = known.filter(|(at, _)| at.elapsed() < STALE_MAX);
-                return recent.map(|(_, answer)| answer).ok_or(CannotCheck);
-            }
+        let pg = self.pg.clone();
+        let found = self.members.ask((user, room), move |asked| names(pg.clone(), asked)).await;
+        let Some(found) = found else {
+            let recent = known.filter(|(at, _)| at.elapsed() < STALE_MAX);
+            return recent.map(|(_, answer)| answer).ok_or(CannotCheck);
         };
+        let found = found.map(|name| Membership { me: user, name });
         let mut answers = self.answers.lock();
         if self.generation.load(Ordering::Acquire) == generation {
             if answers.len() >= ANSWERS_MAX {
@@ -117,29 +119,69 @@ impl Admission {
 
     /// Of these people in these rooms, those who are members.
     pub async fn members(&self, asked: &[(UserId, RoomId)]) -> Result<Vec<Member>, sqlx::Error> {
-        let (users, rooms): (Vec<UserId>, Vec<RoomId>) = asked.iter().copied().unzip();
-        sqlx::query_as(
-            "SELECT m.user_id, m.room_id, u.display_name
-             FROM UNNEST($1::uuid[], $2::uuid[]) AS asked (user_id, room_id)
-             JOIN room_members m ON m.user_id = asked.user_id AND m.room_id = asked.room_id
-             JOIN users u ON u.id = m.user_id AND u.deleted_at IS NULL",
-        )
-        .bind(users.iter().map(|user| user.as_uuid()).collect::<Vec<_>>())
-        .bind(rooms.iter().map(|room| room.as_uuid()).collect::<Vec<_>>())
-        .fetch_all(&self.pg)
-        .await
+        members(&self.pg, asked).await
     }
 
     /// Of these sessions, those that were signed out.
     pub async fn revoked(&self, sids: &[SessionId]) -> Result<Vec<SessionId>, sqlx::Error> {
-        sqlx::query_scalar("SELECT id FROM sessions WHERE id = ANY($1) AND revoked_at IS NOT NULL")
-            .bind(sids.iter().map(|sid| sid.as_uuid()).collect::<Vec<_>>())
-            .fetch_all(&self.pg)
-            .await
+        revoked(&self.pg, sids).await
+    }
+
+    /// Whether this session was signed out.
+    pub async fn is_revoked(&self, sid: SessionId) -> Result<bool, CannotCheck> {
+        let pg = self.pg.clone();
+        self.sessions.ask(sid, move |sids| are_revoked(pg.clone(), sids)).await.ok_or(CannotCheck)
     }
 
     /// Whether PostgreSQL answers.
     pub async fn ping(&self) -> Result<(), sqlx::Error> {
         sqlx::query("SELECT 1").execute(&self.pg).await.map(drop)
+    }
+}
+
+async fn members(pg: &PgPool, asked: &[(UserId, RoomId)]) -> Result<Vec<Member>, sqlx::Error> {
+    let (users, rooms): (Vec<UserId>, Vec<RoomId>) = asked.iter().copied().unzip();
+    sqlx::query_as(
+        "SELECT m.user_id, m.room_id, u.display_name
+         FROM UNNEST($1::uuid[], $2::uuid[]) AS asked (user_id, room_id)
+         JOIN room_members m ON m.user_id = asked.user_id AND m.room_id = asked.room_id
+         JOIN users u ON u.id = m.user_id AND u.deleted_at IS NULL",
+    )
+    .bind(users.iter().map(|user| user.as_uuid()).collect::<Vec<_>>())
+    .bind(rooms.iter().map(|room| room.as_uuid()).collect::<Vec<_>>())
+    .fetch_all(pg)
+    .await
+}
+
+async fn revoked(pg: &PgPool, sids: &[SessionId]) -> Result<Vec<SessionId>, sqlx::Error> {
+    sqlx::query_scalar("SELECT id FROM sessions WHERE id = ANY($1) AND revoked_at IS NOT NULL")
+        .bind(sids.iter().map(|sid| sid.as_uuid()).collect::<Vec<_>>())
+        .fetch_all(pg)
+        .await
+}
+
+/// What each of those asked about is called in the room, if they are a member.
+async fn names(pg: PgPool, asked: Vec<(UserId, RoomId)>) -> Option<Vec<Option<DisplayName>>> {
+    match members(&pg, &asked).await {
+        Ok(found) => {
+            let found = found.into_iter().map(|member| ((member.user_id, member.room_id), member.display_name));
+            let found: HashMap<_, _> = found.collect();
+            Some(asked.iter().map(|asked| found.get(asked).cloned()).collect())
+        }
+        Err(error) => {
+            tracing::warn!(%error, count = asked.len(), "membership can not be checked");
+            None
+        }
+    }
+}
+
+/// Whether each of these sessions was signed out.
+async fn are_revoked(pg: PgPool, sids: Vec<SessionId>) -> Option<Vec<bool>> {
+    match revoked(&pg, &sids).await {
+        Ok(revoked) => Some(sids.iter().map(|sid| revoked.contains(sid)).collect()),
+        Err(error) => {
+            tracing::warn!(%error, count = sids.len(), "sessions can not be checked");
+            None
+        }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     command,
     handshake::Admitted,
     rate::Bucket,
-    socket::{Class, Socket},
+    socket::{Class, Identity, Socket},
     sockets::UserPlace,
     state::Gateway,
 };
@@ -71,12 +71,14 @@ pub(crate) async fn run(gateway: Arc<Gateway>, admitted: Box<Admitted>) {
     // What is only needed to begin is not kept for as long as the socket is there.
     let mut connection = Box::pin(begin(gateway, admitted)).await;
     let ended = connection.serve().await;
-    connection.end(ended);
+    Box::pin(connection.end(ended)).await;
 }
 
 /// Greets the client, and seats it where it was admitted to.
 async fn begin(gateway: Arc<Gateway>, admitted: Box<Admitted>) -> Box<Connection> {
-    let Admitted { stream, mut rest, identity, place, room, since } = *admitted;
+    let of_gate = Arc::clone(&gateway);
+    let turn = of_gate.gate.turn().await;
+    let Admitted { stream, answer, mut rest, identity, place, room, since } = *admitted;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
@@ -96,13 +98,8 @@ async fn begin(gateway: Arc<Gateway>, admitted: Box<Admitted>) -> Box<Connection
         socket,
         place,
     };
-    connection.socket.say(&ServerFrame::Hello {
-        protocol: ServerFrame::PROTOCOL,
-        connection_id: connection.socket.id,
-        user_id: identity.map(|identity| identity.user_id),
-        ping_every_s: connection.gateway.config.ping_every.as_secs(),
-        server_time: connection.gateway.clock.now(),
-    });
+    connection.greet(answer, identity);
+    drop(turn);
     if let Some(identity) = identity {
         let membership = room.and_then(|(_, membership)| membership);
         command::auth::begin(&mut connection, identity, membership).await;
@@ -111,7 +108,26 @@ async fn begin(gateway: Arc<Gateway>, admitted: Box<Admitted>) -> Box<Connection
     connection.feed(&mut rest);
     Box::new(connection)
 }
+
 impl Connection {
+    /// Switches to WebSocket and says hello. Who is seated at once hears of the room in the same write.
+    fn greet(&self, answer: String, identity: Option<Identity>) {
+        let hello = ServerFrame::Hello {
+            protocol: ServerFrame::PROTOCOL,
+            connection_id: self.socket.id,
+            user_id: identity.map(|identity| identity.user_id),
+            ping_every_s: self.gateway.config.ping_every.as_secs(),
+            server_time: self.gateway.clock.now(),
+        };
+        let soon = &self.gateway.hub.delivery().soon;
+        self.socket.offer_soon(answer.into(), soon);
+        if identity.is_some() && self.joins_first.is_some() {
+            self.socket.say_soon(&hello, soon);
+        } else {
+            self.socket.say(&hello);
+        }
+    }
+
     async fn serve(&mut self) -> io::Result<()> {
         let write_within = self.gateway.config.write_within;
         loop {
@@ -269,7 +285,9 @@ impl Connection {
         tokio::time::timeout(limit::CLOSE_WITHIN, goodbye).await.unwrap_or(Ok(()))
     }
 
-    fn end(self, ended: io::Result<()>) {
+    async fn end(self: Box<Self>, ended: io::Result<()>) {
+        let gateway = Arc::clone(&self.gateway);
+        let _turn = gateway.gate.turn().await;
         self.gateway.measure.closed(self.socket.closing());
         if let Err(error) = ended {
             tracing::debug!(connection.id = %self.socket.id, %error, "socket ended");

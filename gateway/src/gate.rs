@@ -1,12 +1,19 @@
 //! What is checked of a newcomer before anything is spent on it: is there a place, do handshakes finish,
 //! do they come too fast, is too much waiting already.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
 
 use ops::http::{ConnectionCaps, Place};
 use parking_lot::Mutex;
 use schema::problem::Code;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::{budget::Budget, config::Config, handshake::Refusal, rate::Bucket};
 
@@ -14,12 +21,21 @@ use crate::{budget::Budget, config::Config, handshake::Refusal, rate::Bucket};
 /// one write, if the kernel takes it. They have no place and live on the reserve of open files.
 const POLITE_MAX: usize = 64;
 
+/// How many come or go at the same time. A crowd waits here and not among the tasks that are ready to run, where
+/// each step of a message's way would have to wait for all of it.
+const TURNS: usize = 16;
+
+/// After so many turns other processes of the core have theirs.
+const TURNS_A_SLICE: usize = 8;
+
 /// The gate of a gateway.
 #[derive(Debug)]
 pub struct Gate {
     caps: ConnectionCaps,
     unfinished: Arc<Semaphore>,
     polite: Arc<Semaphore>,
+    turns: Semaphore,
+    turns_taken: AtomicUsize,
     /// None when limits are off.
     handshakes: Option<Mutex<Bucket>>,
     budget: Arc<Budget>,
@@ -47,6 +63,8 @@ impl Gate {
             ),
             unfinished: Arc::new(Semaphore::new(unfinished_max.min(Semaphore::MAX_PERMITS))),
             polite: Arc::new(Semaphore::new(POLITE_MAX)),
+            turns: Semaphore::new(TURNS),
+            turns_taken: AtomicUsize::new(0),
             handshakes: are_on.then(|| Mutex::new(Bucket::per_second(rate, rate.saturating_mul(2)))),
             budget,
         }
@@ -70,6 +88,18 @@ impl Gate {
         }
         let taken = self.handshakes.as_ref().map_or(Ok(()), |handshakes| handshakes.lock().take(Instant::now()));
         taken.map_err(|_wait| Refusal::new(Code::TooManyHandshakes, "too many handshakes a second here"))
+    }
+
+    /// A turn to do what coming or going takes of the processor. Not for waiting: what is away must not keep
+    /// everybody from coming and going.
+    pub(crate) async fn turn(&self) -> SemaphorePermit<'_> {
+        let turn = self.turns.acquire().await.expect("it is never closed");
+        if self.turns_taken.fetch_add(1, Ordering::Relaxed).is_multiple_of(TURNS_A_SLICE) {
+            // Where the broker shares the core it would have the processor only when this thread's slice is over, some
+            // milliseconds for each thing it is told; alone on the core this costs a microsecond.
+            std::thread::yield_now();
+        }
+        turn
     }
 
     /// A place among those who are turned away politely; none when there are too many.

@@ -19,8 +19,10 @@ pub(crate) use refusal::{Refusal, health_answer};
 /// A connection that may become a socket.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    /// The connection, switched to WebSocket.
+    /// The connection.
     pub stream: TcpStream,
+    /// What is to be said on it first: that it is a WebSocket from here on.
+    pub answer: String,
     /// What the client sent behind its request.
     pub rest: Vec<u8>,
     /// Whose it is; none until a first frame `auth`.
@@ -57,11 +59,7 @@ pub(crate) async fn perform(gateway: &Arc<Gateway>, mut stream: TcpStream) -> Op
         }
         Ok(Decision::Upgrade(upgrade)) => {
             let Upgrade { identity, place, room, since, answer } = *upgrade;
-            if let Err(error) = stream.write_all(answer.as_bytes()).await {
-                tracing::debug!(%error, "the client left in the handshake");
-                return None;
-            }
-            Some(Box::new(Admitted { stream, rest, identity, place, room, since }))
+            Some(Box::new(Admitted { stream, answer, rest, identity, place, room, since }))
         }
         Err(refusal) => refuse(gateway, stream, &refusal).await,
     }

@@ -38,6 +38,7 @@ mod socket;
 mod sockets;
 mod soon;
 mod state;
+mod together;
 mod tokens;
 mod typing;
 mod wheel;

@@ -14,6 +14,9 @@ use crate::{
 /// Connections that may wait to be accepted: a whole gateway's phones may come at once.
 const BACKLOG: u32 = 4_096;
 
+/// Accepted one after the other, before everything else has its turn.
+const ACCEPTS_A_TURN: usize = 16;
+
 /// Binds the port of sockets.
 pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
@@ -24,7 +27,10 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Accepts until the process has drained: while it drains, newcomers are told to go elsewhere.
 pub(crate) async fn run(gateway: Arc<Gateway>, listener: TcpListener, is_drained: tokio_util::sync::CancellationToken) {
-    loop {
+    for accepts in 1_usize.. {
+        if accepts.is_multiple_of(ACCEPTS_A_TURN) {
+            tokio::task::yield_now().await;
+        }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = is_drained.cancelled() => return,

@@ -101,13 +101,13 @@ impl Outbox {
     }
 
     /// Keeps `frames` for the next [`Self::put`] or [`Self::uncork`]; says whether one must follow.
-    pub(crate) fn cork(&mut self, frames: Bytes) -> bool {
+    pub(crate) fn cork(&mut self, frames: Bytes, class: Class) -> bool {
         if self.has_ended {
             return false;
         }
         let is_first = self.queue.is_empty();
         self.is_corked |= is_first;
-        self.push(frames, 0, Class::Durable);
+        self.push(frames, 0, class);
         is_first
     }
 

@@ -85,6 +85,8 @@ async fn catch_up(
 ) -> Result<(), String> {
     let ready = tokio::time::timeout(ROOM_WITHIN, room.ready()).await;
     ready.map_err(|_elapsed| "the log does not answer".to_owned())?;
+    // All who waited for the room are ready at once.
+    drop(gateway.gate.turn().await);
     let mut joining = Joining { me, replayed: 0, is_recovered: true, oldest_seq: None };
     let Some(mut cursor) = since else {
         while_seated(socket, room, || room.go_live(socket, None, joining));

@@ -142,11 +142,16 @@ impl Socket {
     /// As [`Self::say`], but the frame may wait for the room's next one, at most as long as the window.
     pub(crate) fn say_soon(self: &Arc<Self>, frame: &ServerFrame, soon: &Soon) {
         self.measure.frames_out.increment(1);
+        self.offer_soon(encode(Opcode::Text, &frame.to_json()), soon);
+    }
+
+    /// As [`Self::offer`] of something durable that may wait for company, at most as long as the window.
+    pub(crate) fn offer_soon(self: &Arc<Self>, bytes: Bytes, soon: &Soon) {
         let mut out = self.out.lock();
         if out.closing().is_some() {
             return;
         }
-        let must_follow = out.cork(encode(Opcode::Text, &frame.to_json()));
+        let must_follow = out.cork(bytes, Class::Durable);
         let is_too_much = out.queued() > limit::QUEUED_BYTES_MAX;
         if is_too_much {
             out.close_in_mid_stream(CloseReason::SlowConsumer);
@@ -186,12 +191,7 @@ impl Socket {
         if out.closing().is_some() {
             return;
         }
-        if class == Class::Ephemeral && out.queued() > limit::QUEUED_BYTES_EPHEMERAL_MAX {
-            self.measure.dropped_socket_behind.increment(1);
-            return;
-        }
-        if class == Class::Ephemeral && out.is_process_behind() {
-            self.measure.dropped_gateway_behind.increment(1);
+        if !self.has_room(&out, class) {
             return;
         }
         out.put(&self.stream, frames, class);
@@ -203,6 +203,41 @@ impl Socket {
         if must_flush {
             self.wake.notify_one();
         }
+    }
+
+    /// Offers a page of a replay and a signal behind it, in one write if the wire takes it.
+    pub(crate) fn replay_with(&self, page: Bytes, signal: Bytes) {
+        let mut out = self.out.lock();
+        if out.closing().is_some() {
+            return;
+        }
+        for (bytes, class) in [(page, Class::Replay), (signal, Class::Ephemeral)] {
+            if self.has_room(&out, class) {
+                out.cork(bytes, class);
+            }
+        }
+        out.uncork(&self.stream);
+        let must_flush = !out.is_empty();
+        drop(out);
+        if must_flush {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Whether the socket may have frames of this class now; signals are not worth a slow one's memory.
+    fn has_room(&self, out: &Outbox, class: Class) -> bool {
+        if class != Class::Ephemeral {
+            return true;
+        }
+        let is_behind = out.queued() > limit::QUEUED_BYTES_EPHEMERAL_MAX;
+        if is_behind {
+            self.measure.dropped_socket_behind.increment(1);
+        } else if out.is_process_behind() {
+            self.measure.dropped_gateway_behind.increment(1);
+        } else {
+            return true;
+        }
+        false
     }
 
     /// Closes the socket once what is queued has been written.

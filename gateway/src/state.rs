@@ -130,7 +130,7 @@ impl Gateway {
             id: config.gateway_id.clone().unwrap_or_else(made_up_id),
             clock,
             log: LogReader::new(broker.client.clone()),
-            admission: Admission::new(pg),
+            admission: Admission::new(pg, &lifecycle),
             hub: Hub::new(delivery),
             gate: Gate::new(&config, Arc::clone(&budget)),
             budget,

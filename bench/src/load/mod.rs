@@ -41,6 +41,8 @@ const READ_BYTES: usize = 256 * 1024;
 const ENTER_WITHIN: Duration = Duration::from_mins(2);
 /// How often memory is looked at.
 const LOOK_EVERY_MICROS: u64 = 100_000;
+/// The generator has only so many sockets dropped, or opened, in a turn: a pause of its own would count as the server's.
+const SOCKETS_A_TURN: usize = 100;
 /// Violations that are written out.
 const VIOLATIONS_SHOWN: usize = 10;
 
@@ -55,6 +57,8 @@ struct Load {
     /// Who is to be opened as soon as there is a place.
     to_open: VecDeque<usize>,
     opening: usize,
+    /// Whom the storm has still to drop.
+    to_drop: VecDeque<usize>,
     /// Who is to be opened when.
     later: Vec<(u64, usize)>,
     schedule: Schedule,
@@ -95,6 +99,7 @@ impl Load {
             began: Instant::now(),
             to_open: (0..clients.len()).collect(),
             opening: 0,
+            to_drop: VecDeque::new(),
             later: Vec::new(),
             schedule: Schedule::new(&rooms, plan.rate),
             window: (u64::MAX, u64::MAX),
@@ -170,7 +175,8 @@ impl Load {
         while self.now() < self.window.1 {
             if storm_at.is_some_and(|at| self.now() >= at) {
                 storm_at = None;
-                self.drop_storm();
+                let in_storm = self.clients.iter().enumerate().filter(|(_, client)| client.seat.is_in_storm);
+                self.to_drop = in_storm.map(|(id, _)| id).collect();
             }
             let next = storm_at.unwrap_or(u64::MAX).min(self.window.1);
             self.turn(next)?;
@@ -204,7 +210,8 @@ impl Load {
     }
 
     fn is_complete(&self) -> bool {
-        self.to_open.is_empty()
+        self.to_drop.is_empty()
+            && self.to_open.is_empty()
             && self.later.is_empty()
             && self.clients.iter().all(|client| client.has_all(&self.rooms))
     }
@@ -213,21 +220,27 @@ impl Load {
         self.plan.processes.iter().map(|(_, pid)| process::cpu_micros(*pid)).collect()
     }
 
-    /// The storm's sockets are gone all at once, and come back as fast as they are let in.
-    fn drop_storm(&mut self) {
+    /// The storm's sockets are gone, one right after the other, and come back as fast as they are let in.
+    fn drop_due(&mut self) {
         let now = self.now();
-        for (id, client) in self.clients.iter_mut().enumerate().filter(|(_, client)| client.seat.is_in_storm) {
-            client.drop_socket(now);
+        for _ in 0..SOCKETS_A_TURN {
+            let Some(id) = self.to_drop.pop_front() else { return };
+            if let Some(client) = self.clients.get_mut(id) {
+                client.drop_socket(now);
+            }
             self.to_open.push_back(id);
         }
     }
 
     /// Does what is due, and waits for the wire until something else is, at most until `until`.
     fn turn(&mut self, until: u64) -> Result<()> {
+        self.drop_due();
         self.open_due()?;
         self.send_due()?;
         self.look();
         let now = self.now();
+        let is_busy = !self.to_drop.is_empty() || (!self.to_open.is_empty() && self.opening < self.plan.handshakes);
+        let until = if is_busy { now } else { until };
         let next = self.later.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX);
         let next = until.min(next).min(self.schedule.next_at().unwrap_or(u64::MAX)).max(now);
         let wait = Timespec::try_from(Duration::from_micros((next - now).min(LOOK_EVERY_MICROS)))?;
@@ -270,7 +283,8 @@ impl Load {
             }
             *at > now
         });
-        while self.opening < self.plan.handshakes
+        let most = (self.opening + SOCKETS_A_TURN).min(self.plan.handshakes);
+        while self.opening < most
             && let Some(id) = self.to_open.pop_front()
         {
             let Some(client) = self.clients.get_mut(id) else { bail!("there is no client {id}") };
@@ -310,6 +324,7 @@ impl Load {
         }
         self.report.violations.truncate(VIOLATIONS_SHOWN);
         self.lags.sort_unstable();
+        self.report.send_lag_max = self.lags.last().copied().unwrap_or_default();
         self.report.send_lag_p99 = ledger::percentile(&self.lags, 99);
         self.report.latency = ledger::latency(&mut self.latencies);
         self.returned.sort_unstable();

@@ -18,7 +18,7 @@ use crate::{
 /// Does what an `auth` frame asks for.
 pub(crate) async fn authenticate(connection: &mut Connection, token: &str) {
     let known = connection.socket.identity();
-    let identity = match connection.gateway.tokens.identify(token).await {
+    let identity = match connection.gateway.tokens.identify(token, &connection.gateway.gate).await {
         Ok(identity) => identity,
         Err(code) => return reject(connection, known, code),
     };

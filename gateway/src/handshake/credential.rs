@@ -3,7 +3,7 @@
 use schema::problem::Code;
 
 use super::{Refusal, head::Head};
-use crate::{socket::Identity, state::Gateway};
+use crate::{admission::CannotCheck, socket::Identity, state::Gateway};
 
 /// What the client shows.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Credential {
     /// Whose it is.
     pub(super) async fn identify(&self, gateway: &Gateway) -> Result<Identity, Refusal> {
         let identity = match self {
-            Self::Token(token) => gateway.tokens.identify(token).await,
+            Self::Token(token) => gateway.tokens.identify(token, &gateway.gate).await,
             Self::Ticket(ticket) => gateway.tokens.redeem(ticket).await,
         };
         let identity = identity.map_err(|code| Refusal::new(code, code.title()))?;
@@ -53,13 +53,10 @@ impl Credential {
 /// joining a room asks again.
 pub(crate) async fn check_session(gateway: &Gateway, identity: Identity) -> Result<(), Refusal> {
     let Some(sid) = identity.sid else { return Ok(()) };
-    match gateway.admission.revoked(&[sid]).await {
-        Ok(revoked) if revoked.is_empty() => Ok(()),
-        Ok(_) => Err(Refusal::new(Code::InvalidToken, "the session was signed out")),
-        Err(error) => {
-            tracing::warn!(%error, "a session can not be checked");
-            Ok(())
-        }
+    match gateway.admission.is_revoked(sid).await {
+        Ok(true) => Err(Refusal::new(Code::InvalidToken, "the session was signed out")),
+        // Not known: PostgreSQL is away, and has been warned of.
+        Ok(false) | Err(CannotCheck) => Ok(()),
     }
 }
 

@@ -258,10 +258,11 @@ impl Room {
         bytes.extend_from_slice(&encode(Opcode::Text, &joined.to_json()));
         let (me, others) = picture.greet(self.id, joining.me);
         bytes.extend_from_slice(&me.unwrap_or_default());
-        socket.offer(&bytes.freeze(), Class::Replay);
-        if !others.is_empty() {
+        if others.is_empty() {
+            socket.offer(&bytes.freeze(), Class::Replay);
+        } else {
             // Who is too far behind to hear of changes does not hear of this either, and may ask.
-            socket.offer(&others, Class::Ephemeral);
+            socket.replay_with(bytes.freeze(), others);
             self.delivery.measure.presence_snapshots.increment(1);
         }
         let live_from = state.last;

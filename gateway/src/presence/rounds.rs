@@ -47,6 +47,8 @@ pub(crate) async fn run(gateway: Arc<Gateway>) {
         }
         while let Some((at, room)) = presence.take_due(Instant::now()) {
             look_after(&gateway, at, room).await;
+            // When many rooms are due messages do not wait for all of them.
+            tokio::task::yield_now().await;
         }
     }
 }

@@ -47,7 +47,11 @@ pub(super) fn measure(programs: &Path, arguments: &Arguments, page: &mut Page) -
             objections.push(format!("{} came back", report.returned.sockets));
         }
         let (all, pause) = (number(report.returned.all) / 1e6, number(report.latency.max) / 1e3);
-        console::step("found", format_args!("all back after {all:.2} s, longest live pause {pause:.0} ms"));
+        let own = number(report.send_lag_max) / 1e3;
+        let found = format_args!(
+            "all back after {all:.2} s, longest live pause {pause:.0} ms, longest of the generator's own {own:.0} ms"
+        );
+        console::step("found", found);
         if page.objections(title, &objections) {
             back_within.push(all);
             pauses.push(pause);
