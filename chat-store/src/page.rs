@@ -97,4 +97,6 @@ pub struct EventChange {
     pub added: Vec<UserId>,
     /// Who left.
     pub removed: Vec<UserId>,
+    /// Over this change and the one before it; none of those that were made before there was a chain.
+    pub hash: Option<String>,
 }

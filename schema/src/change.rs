@@ -63,6 +63,12 @@ pub struct FieldChange {
     pub old: Value,
     /// What it holds now.
     pub new: Value,
+    /// Makes the digest of a short value impossible to guess, in hex; erased with the values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<String>,
+    /// Over salt and values, in hex; stays when they are erased. See [`crate::history`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// The body of a message on EVENTS. `Nats-Msg-Id` is `id`.
@@ -99,4 +105,7 @@ pub struct Change {
     /// Who left, or was removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<UserId>,
+    /// Of an event's changes: over this one and the one before it, in hex. See [`crate::history`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
 }

@@ -77,6 +77,8 @@ ids! {
     MessageId;
     /// A bookable stretch of somebody's time.
     SlotId;
+    /// What somebody pays for a slot.
+    PaymentId;
     /// A signed-in device: one family of refresh tokens, `sid` in the access token.
     SessionId;
     /// One row of the outbox, and the `Nats-Msg-Id` it is published under.

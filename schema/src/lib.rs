@@ -8,6 +8,7 @@ pub mod clock;
 pub mod envelope;
 pub mod frame;
 pub mod header;
+pub mod history;
 pub mod id;
 pub mod last_seen;
 pub mod postgres;

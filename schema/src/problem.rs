@@ -54,6 +54,7 @@ codes! {
     OriginNotAllowed = "origin_not_allowed", 403, false, "This web origin may not connect";
     // Is it well-formed.
     InvalidRequest = "invalid_request", 400, false, "The request is malformed";
+    InvalidSignature = "invalid_signature", 400, false, "The notice is not signed with the shared secret";
     InvalidJson = "invalid_json", 400, false, "The body is not the JSON this route takes";
     InvalidCursor = "invalid_cursor", 400, false, "The cursor was not made by this list";
     NotFound = "not_found", 404, false, "There is nothing at this address";
@@ -77,6 +78,7 @@ codes! {
     UserMismatch = "user_mismatch", 409, false, "A live socket may renew the token of its own user only";
     BadTransition = "bad_transition", 409, false, "The event's status does not allow this change";
     EmailTaken = "email_taken", 409, false, "This e-mail has an account already";
+    SlotTaken = "slot_taken", 409, false, "The slot is booked, closed or over";
     AlreadyParticipant = "already_participant", 409, false, "This person is in the event already";
     Conflict = "conflict", 409, false, "Something else was there first";
     TempIdReused = "temp_id_reused", 409, false, "This temp_id already names other content";

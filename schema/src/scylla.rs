@@ -24,6 +24,9 @@ tables! {
     "0011_log_high_water.cql",
 }
 
+/// Columns that came after their table, with their type: added where they are missing.
+pub const COLUMNS: &[(&str, &str, &str)] = &[("event_history", "hash", "text")];
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -94,6 +94,8 @@ texts! {
     RoomName, 200, is_line;
     /// An event's or a room's longer text.
     Description, 4000, is_prose;
+    /// What is offered in a slot.
+    ServiceName, 120, is_line;
     /// Where an event takes place: an address or a link.
     Location, 500, is_line;
 }

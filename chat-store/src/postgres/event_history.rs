@@ -18,8 +18,8 @@ pub(super) async fn write(pool: &PgPool, change: &EventChange) -> Result<(), Sto
     let fields = serde_json::to_string(&change.fields).expect("strings and JSON values serialise");
     sqlx::query(
         "INSERT INTO event_history
-             (event_id, changed_at, change_id, change, version, actor_id, fields, added, removed)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             (event_id, changed_at, change_id, change, version, actor_id, fields, added, removed, hash)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (event_id, changed_at, change_id) DO NOTHING",
     )
     .bind(change.event_id)
@@ -31,6 +31,7 @@ pub(super) async fn write(pool: &PgPool, change: &EventChange) -> Result<(), Sto
     .bind(fields)
     .bind(&change.added)
     .bind(&change.removed)
+    .bind(&change.hash)
     .execute(pool)
     .await?;
     Ok(())
@@ -46,6 +47,7 @@ struct Row {
     fields: String,
     added: Vec<Uuid>,
     removed: Vec<Uuid>,
+    hash: Option<String>,
 }
 
 /// The event's changes, newest first.
@@ -56,7 +58,8 @@ pub(super) async fn read(
     limit: usize,
 ) -> Result<Vec<EventChange>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT changed_at, change_id, change, version, actor_id, fields, added, removed FROM event_history
+        "SELECT changed_at, change_id, change, version, actor_id, fields, added, removed, hash
+         FROM event_history
          WHERE event_id = $1 AND ($2::timestamptz IS NULL OR (changed_at, change_id) < ($2, $3))
          ORDER BY changed_at DESC, change_id DESC LIMIT $4",
     )
@@ -81,5 +84,6 @@ fn decode(event_id: EventId, row: Row) -> Result<EventChange, StoreError> {
         fields: fields.ok_or_else(|| column::corrupt(TABLE, "fields", row.change_id))?,
         added: row.added.into_iter().map(UserId::from_uuid).collect(),
         removed: row.removed.into_iter().map(UserId::from_uuid).collect(),
+        hash: row.hash,
     })
 }

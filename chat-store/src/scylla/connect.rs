@@ -51,7 +51,26 @@ pub async fn migrate(nodes: &[String], keyspace: &str, replication_factor: u32) 
         tracing::debug!(table = name, "creating where missing");
         run(&session, statement).await?;
     }
+    for (table, column, kind) in schema::scylla::COLUMNS {
+        if has_column(&session, keyspace, table, column).await? {
+            continue;
+        }
+        tracing::debug!(table, column, "adding what is missing");
+        let added = run(&session, &format!("ALTER TABLE {table} ADD {column} {kind}")).await;
+        // Another one may have been faster.
+        if added.is_err() && !has_column(&session, keyspace, table, column).await? {
+            return added;
+        }
+    }
     Ok(())
+}
+
+async fn has_column(session: &Session, keyspace: &str, table: &str, column: &str) -> Result<bool, StoreError> {
+    let statement = "SELECT column_name FROM system_schema.columns
+                     WHERE keyspace_name = ? AND table_name = ? AND column_name = ?";
+    let found = session.query_unpaged(statement, (keyspace, table, column)).await.map_err(error::execution)?;
+    let found = found.into_rows_result().map_err(|no_rows| StoreError::Refused(Box::new(no_rows)))?;
+    Ok(found.rows_num() > 0)
 }
 
 async fn run(session: &Session, statement: &str) -> Result<(), StoreError> {

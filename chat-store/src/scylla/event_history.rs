@@ -26,6 +26,7 @@ pub(super) async fn write(store: &ScyllaStore, change: &EventChange) -> Result<(
         serde_json::to_string(&change.fields).expect("strings and JSON values serialise"),
         uuids(&change.added),
         uuids(&change.removed),
+        change.hash.as_deref(),
     );
     store.session.execute_unpaged(&store.statements.event_insert, values).await.map_err(error::execution)?;
     Ok(())
@@ -41,6 +42,7 @@ struct Row {
     fields: Option<String>,
     added: Option<Vec<Uuid>>,
     removed: Option<Vec<Uuid>>,
+    hash: Option<String>,
 }
 
 /// The event's changes, newest first.
@@ -76,5 +78,6 @@ fn decode(event_id: EventId, row: Row) -> Result<EventChange, StoreError> {
         fields: fields.ok_or_else(absent("fields"))?,
         added: users(row.added),
         removed: users(row.removed),
+        hash: row.hash,
     })
 }

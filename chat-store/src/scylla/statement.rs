@@ -119,11 +119,11 @@ statements! {
     head = "SELECT bucket, seq FROM room_heads WHERE event_id = ?";
 
     event_insert = "INSERT INTO event_history
-        (event_id, changed_at, change_id, change, version, actor_id, fields, added, removed)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP 1";
-    event_newest = "SELECT changed_at, change_id, change, version, actor_id, fields, added, removed
+        (event_id, changed_at, change_id, change, version, actor_id, fields, added, removed, hash)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP 1";
+    event_newest = "SELECT changed_at, change_id, change, version, actor_id, fields, added, removed, hash
         FROM event_history WHERE event_id = ? LIMIT ?";
-    event_before = "SELECT changed_at, change_id, change, version, actor_id, fields, added, removed
+    event_before = "SELECT changed_at, change_id, change, version, actor_id, fields, added, removed, hash
         FROM event_history WHERE event_id = ? AND (changed_at, change_id) < (?, ?) LIMIT ?";
 
     high_water_raise = "INSERT INTO log_high_water (name, seq) VALUES (?, ?) USING TIMESTAMP ?";

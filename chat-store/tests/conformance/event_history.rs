@@ -17,9 +17,10 @@ fn change(event_id: EventId, version: i64, at: u64) -> EventChange {
         version,
         actor_id: (version % 2 == 0).then(UserId::random),
         changed_at: time(at),
-        fields: vec![FieldChange { field: "title".into(), old: json!(null), new: json!("회의 \u{0}") }],
+        fields: vec![FieldChange::new("title", json!(null), json!("회의 \u{0}")).sealed([7; 16])],
         added: vec![UserId::random(), UserId::random()],
         removed: vec![],
+        hash: (version > 1).then(|| format!("{version:064x}")),
     }
 }
 

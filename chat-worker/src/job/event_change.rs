@@ -94,6 +94,7 @@ fn row(event_id: EventId, change: Change) -> EventChange {
         fields: change.fields,
         added: change.added,
         removed: change.removed,
+        hash: change.hash,
     }
 }
 

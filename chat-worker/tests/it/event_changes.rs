@@ -23,9 +23,10 @@ fn change(kind: ChangeKind, event_id: Option<EventId>) -> Change {
         version: 2,
         actor_id: Some(UserId::random()),
         changed_at: Timestamp::parse("2026-11-21T05:58:48.927Z").unwrap(),
-        fields: vec![FieldChange { field: "status".into(), old: "proposed".into(), new: "confirmed".into() }],
+        fields: vec![FieldChange::new("status", "proposed".into(), "confirmed".into()).sealed([7; 16])],
         added: vec![],
         removed: vec![],
+        hash: Some("0a".into()),
     }
 }
 

@@ -450,6 +450,7 @@ pub(crate) fn change(kind: ChangeKind) -> Change {
         fields: Vec::new(),
         added: Vec::new(),
         removed: Vec::new(),
+        hash: None,
     }
 }
 

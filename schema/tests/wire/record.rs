@@ -38,6 +38,7 @@ fn change(kind: ChangeKind) -> Change {
         fields: Vec::new(),
         added: Vec::new(),
         removed: Vec::new(),
+        hash: None,
     }
 }
 
@@ -48,7 +49,7 @@ fn a_change_says_who_changed_what_and_leaves_out_what_it_is_not_about() {
             event_id: Some(id(ROOM)),
             version: 2,
             actor_id: Some(id(ANN)),
-            fields: vec![FieldChange { field: "title".into(), old: json!(null), new: json!("Lunch") }],
+            fields: vec![FieldChange::new("title", json!(null), json!("Lunch"))],
             ..change(ChangeKind::EventUpdated)
         },
         r#"{"id":"{message}","change":"event.updated","event_id":"{room}","version":2,"actor_id":"{ann}","changed_at":"{time}","fields":[{"field":"title","old":null,"new":"Lunch"}]}"#,
