@@ -1,20 +1,17 @@
 //! A POST that creates may be sent again under the same `Idempotency-Key`: it makes one thing, however often its answer
 //! was lost.
 
-use schema::{
-    clock::Timestamp,
-    id::{EventId, UserId},
-    problem::Code,
-};
+use schema::{clock::Timestamp, id::UserId, problem::Code};
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
+use uuid::Uuid;
 use warp::http::HeaderMap;
 
 use crate::error::ApiError;
 
 /// A key, and a fingerprint of what came with it.
 #[derive(Debug)]
-pub(super) struct IdempotencyKey {
+pub(crate) struct IdempotencyKey {
     key: String,
     body_hash: [u8; 32],
 }
@@ -26,7 +23,7 @@ const KEPT_HOURS: i64 = 24;
 
 impl IdempotencyKey {
     /// The key of a request, if it has one.
-    pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Option<Self>, ApiError> {
+    pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Option<Self>, ApiError> {
         let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
         let key = value.to_str().ok().filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
         let key = key.ok_or_else(|| {
@@ -35,17 +32,17 @@ impl IdempotencyKey {
         Ok(Some(Self { key: key.to_owned(), body_hash: Sha256::digest(body).into() }))
     }
 
-    /// Claims the key for `event`; `Some` is the event that it has made already. A request with the same key that is
+    /// Claims the key for what is about to be made; `Some` is what it has made already. A request with the same key that is
     /// still under way is waited for.
-    pub(super) async fn claim(
+    pub(crate) async fn claim(
         &self,
         tx: &mut PgConnection,
         user: UserId,
-        event: EventId,
+        making: Uuid,
         now: Timestamp,
-    ) -> Result<Option<EventId>, ApiError> {
+    ) -> Result<Option<Uuid>, ApiError> {
         let oldest = now.as_datetime() - time::Duration::hours(KEPT_HOURS);
-        let claimed: Option<(EventId,)> = sqlx::query_as(
+        let claimed: Option<(Uuid,)> = sqlx::query_as(
             "INSERT INTO idempotency_keys AS k (user_id, key, body_hash, made_id, created_at)
              VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (user_id, key) DO UPDATE
@@ -55,7 +52,7 @@ impl IdempotencyKey {
         .bind(user)
         .bind(&self.key)
         .bind(&self.body_hash[..])
-        .bind(event)
+        .bind(making)
         .bind(now.as_datetime())
         .bind(oldest)
         .fetch_optional(&mut *tx)
@@ -63,7 +60,7 @@ impl IdempotencyKey {
         if claimed.is_some() {
             return Ok(None);
         }
-        let (body_hash, made): (Vec<u8>, EventId) =
+        let (body_hash, made): (Vec<u8>, Uuid) =
             sqlx::query_as("SELECT body_hash, made_id FROM idempotency_keys WHERE user_id = $1 AND key = $2")
                 .bind(user)
                 .bind(&self.key)

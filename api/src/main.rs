@@ -3,7 +3,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use api::{
-    Api,
+    Api, Role,
     config::{Command, Config},
 };
 use ops::{lifecycle::Lifecycle, probe, settings, telemetry};
@@ -17,13 +17,20 @@ async fn main() -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    match config.command {
+    match &config.command {
         None | Some(Command::Serve) => report(serve(config).await),
+        Some(Command::Grant { email, role }) => report(grant(&config, email, *role).await.map(|()| true)),
         Some(Command::Probe) => match probe::ask(config.ops_listen).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(_not_ready) => ExitCode::FAILURE,
         },
     }
+}
+
+async fn grant(config: &Config, email: &str, role: Role) -> anyhow::Result<()> {
+    let _metrics = telemetry::init(&config.log)?;
+    api::grant(&config.database.pool()?, email, role).await?;
+    Ok(())
 }
 
 async fn serve(config: Config) -> anyhow::Result<bool> {

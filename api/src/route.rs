@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
-use crate::{auth, events, health, http, messages, rooms, state::AppState, users};
+use crate::{auth, events, health, http, messages, openapi, payments, rooms, slots, state::AppState, users};
 
 /// Every address the process answers.
 pub(crate) fn routes(
@@ -17,11 +17,23 @@ pub(crate) fn routes(
                 .unify()
                 .or(events::routes(state))
                 .unify()
+                .or(slots::routes(state))
+                .unify()
+                .or(payments::routes(state))
+                .unify()
                 .or(users::routes(state))
                 .unify()
                 .or(auth::routes(state))
                 .unify(),
         )
         .boxed();
-    versioned.or(health::routes()).unify().or(auth::key_routes(state)).unify().recover(http::recover).unify()
+    versioned
+        .or(health::routes())
+        .unify()
+        .or(openapi::routes())
+        .unify()
+        .or(auth::key_routes(state))
+        .unify()
+        .recover(http::recover)
+        .unify()
 }

@@ -12,7 +12,7 @@ use ops::{
 };
 use tokio::net::TcpListener;
 
-use crate::{config::Config, health, http::Traced, outbox, route, state::AppState};
+use crate::{config::Config, health, http::Traced, outbox, payments, route, state::AppState};
 
 /// A server that has its ports and is not serving yet.
 #[derive(Debug)]
@@ -64,6 +64,7 @@ impl Api {
         tracing::info!(address = ?self.address().ok(), ops_address = ?self.ops_address().ok(), "serving");
         let readiness = health::readiness(&self.state, lifecycle.clone());
         spawn_apart(probe::serve(self.ops_listener, readiness, metrics));
+        lifecycle.spawn_vital("payments", payments::run(self.state.clone(), lifecycle.stopping().clone()));
         lifecycle.spawn_vital("outbox relay", self.relay.run(lifecycle.stopping().clone()));
         let service = Traced(TowerToHyperService::new(warp::service(route::routes(&self.state))));
         lifecycle.spawn_vital("listener", http::serve(self.listener, service, self.limits, lifecycle.clone()));

@@ -4,14 +4,16 @@ use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 use chat_store::MessageStore;
 use ops::{broker::Broker, clock::Clock};
+use secrecy::SecretString;
 use sqlx::PgPool;
 
 use crate::{
-    auth::{Passwords, RefreshTokens, SessionCache, SignInDelay, SigningKey, TokenRules},
+    auth::{Google, Passwords, PhoneCodes, RefreshTokens, SessionCache, SignInDelay, SigningKey, TokenRules},
     config::Config,
     http::TrustedProxy,
     limit::{Limiter, Rate},
     messages::SettledSeq,
+    payments::Provider,
     redis::Redis,
 };
 
@@ -41,6 +43,10 @@ pub(crate) struct Shared {
     pub(crate) sessions: SessionCache,
     /// Hashes passwords.
     pub(crate) passwords: Passwords,
+    /// Checks what Google says of people; none where nobody signs in with Google.
+    pub(crate) google: Option<Google>,
+    /// Codes for phones; none where nobody signs in by phone.
+    pub(crate) phone_codes: Option<PhoneCodes>,
     /// Slows guessing down.
     pub(crate) sign_in_delay: SignInDelay,
     /// Counts requests.
@@ -51,6 +57,12 @@ pub(crate) struct Shared {
     pub(crate) trusted_proxies: Vec<TrustedProxy>,
     /// How far the worker is.
     pub(crate) settled: SettledSeq,
+    /// Who moves the money; none where slots with a price can not be booked.
+    pub(crate) payments: Option<Arc<dyn Provider>>,
+    /// Signs what the provider says.
+    pub(crate) payment_webhook_secret: Option<SecretString>,
+    /// For how long a slot is held for who has to pay for it.
+    pub(crate) slot_held_for: Duration,
 }
 
 /// How fast callers may be.
@@ -97,12 +109,17 @@ impl AppState {
             tokens: TokenRules::new(&config.tokens),
             sessions: SessionCache::default(),
             passwords: Passwords::new(),
+            google: Google::new(&config.sign_in)?,
+            phone_codes: PhoneCodes::new(redis.clone(), &config.sign_in, config.common.is_development())?,
             rates: Rates {
                 auth: Rate::per(config.rates.auth_requests_per_minute, Duration::from_mins(1)),
                 user: Rate::per(config.rates.user_requests_per_second, Duration::from_secs(1))
                     .with_burst(config.rates.user_requests_burst),
             },
             trusted_proxies: config.trusted_proxies.clone(),
+            payments: config.payments.connect(&config.common)?,
+            payment_webhook_secret: config.payments.webhook_secret(&config.common),
+            slot_held_for: config.payments.slot_held_for,
             pg,
             redis,
             broker,

@@ -3,7 +3,7 @@
 use serde_json::json;
 use warp::reply::Response;
 
-use super::{service, ticket};
+use super::{google, phone, service, ticket};
 use crate::{
     error::ApiError,
     http::{Body, Form, Identity, Visitor, any_text, created, ok},
@@ -20,6 +20,21 @@ pub(super) async fn register(visitor: Result<Visitor, ApiError>, body: Body, sta
 pub(super) async fn login(visitor: Result<Visitor, ApiError>, body: Body, state: AppState) -> Answer {
     let visitor = visitor?;
     Ok(ok(&service::login(&state, &visitor, body.form()?).await?))
+}
+
+pub(super) async fn google(visitor: Result<Visitor, ApiError>, body: Body, state: AppState) -> Answer {
+    let visitor = visitor?;
+    Ok(ok(&google::sign_in(&state, &visitor, body.form()).await?))
+}
+
+pub(super) async fn start_by_phone(visitor: Result<Visitor, ApiError>, body: Body, state: AppState) -> Answer {
+    visitor?;
+    Ok(ok(&phone::start(&state, body.form()).await?))
+}
+
+pub(super) async fn verify_phone(visitor: Result<Visitor, ApiError>, body: Body, state: AppState) -> Answer {
+    let visitor = visitor?;
+    Ok(ok(&phone::verify(&state, &visitor, body.form()).await?))
 }
 
 pub(super) async fn refresh(visitor: Result<Visitor, ApiError>, body: Body, state: AppState) -> Answer {

@@ -6,7 +6,7 @@ use schema::{
 };
 
 use super::{repository, session::Standing};
-use crate::{error::ApiError, http::Identity, state::AppState};
+use crate::{error::ApiError, http::Identity, state::AppState, users::Role};
 
 /// Who holds `token`.
 pub(crate) async fn identify(state: &AppState, token: &str) -> Result<Identity, ApiError> {
@@ -15,9 +15,13 @@ pub(crate) async fn identify(state: &AppState, token: &str) -> Result<Identity, 
         .verify(&state.tokens, state.clock, token)
         .map_err(|_why_is_not_said| ApiError::invalid_token())?;
     match standing(state, claims.sid, claims.sub).await? {
-        Standing::Alive { is_admin } => {
-            Ok(Identity { user_id: claims.sub, sid: claims.sid, is_admin, expires_at: claims.exp })
-        }
+        Standing::Alive { role } => Ok(Identity {
+            user_id: claims.sub,
+            sid: claims.sid,
+            is_admin: role == Role::Admin,
+            is_business: role == Role::Business,
+            expires_at: claims.exp,
+        }),
         Standing::Revoked => Err(ApiError::refused(Code::SessionRevoked, "the session was signed out")),
         Standing::Unknown => Err(ApiError::invalid_token()),
     }

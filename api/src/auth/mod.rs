@@ -3,9 +3,16 @@
 //! An access token is a signed statement that lives 15 minutes; the session it names is looked up at most every half
 //! second, so a sign-out counts within one. A refresh token is a secret that works once.
 
+mod code_sender;
+mod google;
 mod handler;
+mod identities;
 mod identity;
+mod identity_repository;
 mod password;
+mod phone;
+mod phone_codes;
+mod published_keys;
 mod refresh_repository;
 mod refresh_token;
 mod repository;
@@ -15,8 +22,10 @@ mod sign_in_delay;
 mod signing;
 mod ticket;
 
+pub(crate) use google::Google;
 pub(crate) use identity::identify;
 pub(crate) use password::Passwords;
+pub(crate) use phone_codes::PhoneCodes;
 pub(crate) use refresh_token::RefreshTokens;
 pub(crate) use session::SessionCache;
 pub(crate) use sign_in_delay::SignInDelay;
@@ -48,9 +57,13 @@ pub(crate) fn routes(state: &AppState) -> BoxedFilter<(Response,)> {
         .and(with(state))
         .then(handler::ticket)
         .map(answer);
+    let google = warp::path!("auth" / "google").and(posted()).then(handler::google).map(answer);
+    let start = warp::path!("auth" / "phone" / "start").and(posted()).then(handler::start_by_phone).map(answer);
+    let verify = warp::path!("auth" / "phone" / "verify").and(posted()).then(handler::verify_phone).map(answer);
     let sign_in = register.or(login).unify().or(refresh).unify().boxed();
+    let vouched = google.or(start).unify().or(verify).unify().boxed();
     let rest = logout.or(logout_all).unify().or(ticket).unify().boxed();
-    sign_in.or(rest).unify().boxed()
+    sign_in.or(vouched).unify().or(rest).unify().boxed()
 }
 
 /// `/.well-known/jwks.json`.

@@ -1,4 +1,5 @@
-//! Passwords: argon2id, on few threads, because each hash takes 19 MiB and a good part of a core.
+//! Passwords: argon2id, on few threads, because each hash takes 19 MiB and a good part of a core. People who come from
+//! elsewhere bring bcrypt's hashes along; each counts until its first sign-in, which makes one of ours.
 
 use std::{
     fmt,
@@ -24,6 +25,8 @@ const RUNNING_MAX: usize = 4;
 const WAITING_MAX: usize = 256;
 /// How long a request waits for its turn.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
+/// The highest cost of a bcrypt hash; each step doubles its time, and this one takes seconds.
+const IMPORTED_COST_MAX: u32 = 15;
 
 impl fmt::Debug for Passwords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,6 +49,9 @@ impl Passwords {
         self.work(move || {
             let is_known = stored.is_some();
             let stored = stored.as_deref().unwrap_or_else(|| nobodys_hash());
+            if is_imported(stored) {
+                return fits_imported(&password, stored);
+            }
             let parsed = PasswordHash::new(stored).map_err(|error| error.to_string())?;
             let fits = argon2().verify_password(password.expose_secret().as_bytes(), &parsed).is_ok();
             Ok(fits && is_known)
@@ -68,6 +74,23 @@ impl Passwords {
         });
         done.await.map_err(|panic| ApiError::Internal(panic.into()))
     }
+}
+
+/// Whether a stored hash is bcrypt's. Its time is another than argon2's, and tells that the account came from elsewhere
+/// and was not used since.
+pub(super) fn is_imported(stored: &str) -> bool {
+    ["$2a$", "$2b$", "$2y$"].iter().any(|version| stored.starts_with(version))
+}
+
+fn fits_imported(password: &SecretString, stored: &str) -> Result<bool, String> {
+    // The error's own words may hold the hash.
+    let malformed = |_may_hold_the_hash: bcrypt::BcryptError| "a stored bcrypt hash is malformed".to_owned();
+    let parts: bcrypt::HashParts = stored.parse().map_err(malformed)?;
+    if parts.get_cost() > IMPORTED_COST_MAX {
+        return Err(format!("a stored bcrypt hash has cost {}", parts.get_cost()));
+    }
+    // As its makers do, it reads no more than the password's first 72 bytes.
+    bcrypt::verify(password.expose_secret(), stored).map_err(malformed)
 }
 
 /// The crate's default is what we want: argon2id, m = 19 MiB, t = 2, p = 1. A test says when that changes.
@@ -100,5 +123,20 @@ mod tests {
         assert!(fits("correct horse", Some(stored.clone())).await);
         assert!(!fits("wrong horse", Some(stored)).await);
         assert!(!fits("nobody", None).await);
+    }
+
+    #[tokio::test]
+    async fn a_password_fits_the_bcrypt_hash_it_came_with() {
+        let passwords = Passwords::new();
+        let fits = async |password: &str, stored: &str| {
+            passwords.fits(SecretString::from(password), Some(stored.to_owned())).await
+        };
+        let stored = "$2b$04$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie";
+        assert!(fits("correctbatteryhorsestapler", stored).await.unwrap());
+        assert!(!fits("wrong", stored).await.unwrap());
+        assert!(!fits("wrong\0", stored).await.unwrap());
+        assert!(fits("any", &stored.replace("$04$", "$16$")).await.is_err(), "it would take for ever");
+        assert!(fits("any", &stored[..50]).await.is_err());
+        assert!(is_imported(stored) && !is_imported(nobodys_hash()));
     }
 }

@@ -8,7 +8,7 @@ use schema::{
 use sqlx::{PgConnection, PgPool};
 
 use super::session::Standing;
-use crate::users::User;
+use crate::users::{Role, User};
 
 /// What a sign-in needs to know of an account.
 #[derive(sqlx::FromRow)]
@@ -42,17 +42,19 @@ pub(super) async fn insert_user(
     email: &str,
     password_hash: &str,
     display_name: &DisplayName,
+    role: Role,
     now: Timestamp,
 ) -> sqlx::Result<User> {
     sqlx::query_as(
-        "INSERT INTO users (id, email, password_hash, display_name, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $5)
+        "INSERT INTO users (id, email, password_hash, display_name, role, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $6)
          RETURNING id, email, display_name, role, status_text, created_at",
     )
     .bind(id)
     .bind(email)
     .bind(password_hash)
     .bind(display_name)
+    .bind(role)
     .bind(now.as_datetime())
     .fetch_one(tx)
     .await
@@ -78,9 +80,25 @@ pub(super) async fn find_user(pg: &PgPool, id: UserId) -> sqlx::Result<Option<Us
     .await
 }
 
+/// Keeps a hash of our own in place of one that came with its user.
+pub(super) async fn replace_password_hash(
+    tx: &mut PgConnection,
+    id: UserId,
+    imported: &str,
+    own: &str,
+) -> sqlx::Result<()> {
+    sqlx::query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
+        .bind(id)
+        .bind(imported)
+        .bind(own)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn find_standing(pg: &PgPool, sid: SessionId, user: UserId) -> sqlx::Result<Option<Standing>> {
-    let found: Option<(bool, bool)> = sqlx::query_as(
-        "SELECT s.revoked_at IS NOT NULL, u.role = 'admin'
+    let found: Option<(bool, Role)> = sqlx::query_as(
+        "SELECT s.revoked_at IS NOT NULL, u.role
          FROM sessions s JOIN users u ON u.id = s.user_id
          WHERE s.id = $1 AND s.user_id = $2 AND u.deleted_at IS NULL",
     )
@@ -88,7 +106,7 @@ pub(super) async fn find_standing(pg: &PgPool, sid: SessionId, user: UserId) -> 
     .bind(user)
     .fetch_optional(pg)
     .await?;
-    Ok(found.map(|(is_revoked, is_admin)| if is_revoked { Standing::Revoked } else { Standing::Alive { is_admin } }))
+    Ok(found.map(|(is_revoked, role)| if is_revoked { Standing::Revoked } else { Standing::Alive { role } }))
 }
 
 pub(super) async fn insert_session(

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    refresh_repository,
+    password, refresh_repository,
     refresh_token::{RefreshToken, Rotation},
     repository::{self, RevokedFor},
     sign_in_delay::Attempt,
@@ -22,7 +22,7 @@ use crate::{
     http::{Form, Visitor, text},
     outbox,
     state::AppState,
-    users::User,
+    users::{self, Role, User},
 };
 
 /// The answer to every way of signing in.
@@ -43,6 +43,7 @@ pub(super) async fn register(state: &AppState, mut form: Form) -> Result<SignedI
     let email = form.required("email", email);
     let password = form.required("password", new_password);
     let display_name = form.required("display_name", text(DisplayName::parse));
+    let role = form.optional("role", users::own_role).flatten().unwrap_or(Role::User);
     form.finish()?;
     let (Some(email), Some(password), Some(display_name)) = (email, password, display_name) else {
         return Err(ApiError::Internal("a form finished without its fields".into()));
@@ -53,7 +54,7 @@ pub(super) async fn register(state: &AppState, mut form: Form) -> Result<SignedI
     // Redis first: if the commit fails, a token that nobody was given works for nobody.
     state.refresh_tokens.begin(&token).await?;
     let mut tx = state.pg.begin().await?;
-    let user = repository::insert_user(&mut tx, id, &email, &hash, &display_name, now).await.map_err(taken)?;
+    let user = repository::insert_user(&mut tx, id, &email, &hash, &display_name, role, now).await.map_err(taken)?;
     open_session(state, &mut tx, id, &token, now).await?;
     tx.commit().await?;
     tracing::info!(user.id = %id, session.id = %sid, "registered");
@@ -74,17 +75,23 @@ pub(super) async fn login(state: &AppState, visitor: &Visitor, mut form: Form) -
     }
     let account = repository::find_account(&state.pg, &email).await?;
     let stored = account.as_ref().and_then(|account| account.password_hash.clone());
-    let fits = state.passwords.fits(password, stored).await?;
+    let fits = state.passwords.fits(password.clone(), stored).await?;
     let Some(account) = account.filter(|_| fits) else {
         state.sign_in_delay.failed(&attempt).await;
         tracing::info!(security = "sign_in_failed", subscriber = visitor.subscriber, "sign-in refused");
         return Err(ApiError::refused(Code::InvalidCredentials, "e-mail or password is wrong"));
     };
     state.sign_in_delay.succeeded(&attempt).await;
+    let imported = account.password_hash.as_deref().filter(|stored| password::is_imported(stored));
+    // Now that the password is known, it can be hashed our way.
+    let own = if imported.is_some() { Some(state.passwords.hash(password).await?) } else { None };
     let (sid, now) = (SessionId::random(), state.clock.now());
     let token = RefreshToken::random(sid)?;
     state.refresh_tokens.begin(&token).await?;
     let mut tx = state.pg.begin().await?;
+    if let (Some(imported), Some(own)) = (imported, &own) {
+        repository::replace_password_hash(&mut tx, account.user.id, imported, own).await?;
+    }
     open_session(state, &mut tx, account.user.id, &token, now).await?;
     tx.commit().await?;
     signed_in(state, account.user, sid, token.expose())
@@ -160,7 +167,8 @@ async fn revoke(state: &AppState, user: UserId, sid: Option<SessionId>, why: Rev
     Ok(ended.len())
 }
 
-async fn open_session(
+/// Begins a session, in the transaction that found or made its user.
+pub(super) async fn open_session(
     state: &AppState,
     tx: &mut sqlx::PgConnection,
     user: UserId,
@@ -172,7 +180,13 @@ async fn open_session(
     Ok(())
 }
 
-fn signed_in(state: &AppState, user: User, sid: SessionId, refresh_token: &str) -> Result<SignedIn, ApiError> {
+/// What somebody is told who has signed in.
+pub(super) fn signed_in(
+    state: &AppState,
+    user: User,
+    sid: SessionId,
+    refresh_token: &str,
+) -> Result<SignedIn, ApiError> {
     let access_token = state
         .signing_key
         .sign(&state.tokens, state.clock, user.id, sid)
@@ -204,7 +218,7 @@ fn taken(error: sqlx::Error) -> ApiError {
 }
 
 /// Reads an e-mail address, in lower case: one account, however it is spelled.
-fn email(value: &Value) -> Result<String, &'static str> {
+pub(super) fn email(value: &Value) -> Result<String, &'static str> {
     let text = value.as_str().ok_or("not_a_string")?.trim().to_lowercase();
     if text.len() > EMAIL_BYTES_MAX {
         return Err("too_long");

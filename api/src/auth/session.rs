@@ -8,13 +8,15 @@ use std::{
 use parking_lot::Mutex;
 use schema::id::SessionId;
 
+use crate::users::Role;
+
 /// What a session is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// It counts.
     Alive {
-        /// Whether its user may do everything.
-        is_admin: bool,
+        /// What its user is.
+        role: Role,
     },
     /// It was signed out.
     Revoked,
@@ -86,7 +88,7 @@ mod tests {
         let (cache, sid) = (SessionCache::default(), SessionId::random());
         let early = cache.begin();
         cache.invalidate();
-        cache.put(early, sid, Standing::Alive { is_admin: false });
+        cache.put(early, sid, Standing::Alive { role: Role::User });
         assert_eq!(cache.get(sid), None);
         let look_up = cache.begin();
         cache.put(look_up, sid, Standing::Revoked);

@@ -1,24 +1,26 @@
 //! What is told of a change: the envelope on EVENTS, and a line in the room where people should see it there.
 
+use aws_lc_rs::rand;
 use schema::{
     change::{ChangeKind, FieldChange},
+    history::Link,
     id::{ChangeId, RoomId, UserId},
 };
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::model::Event;
+use super::{model::Event, repository};
 use crate::{
     error::ApiError,
     outbox::{self, NewChange},
 };
 
-/// Tells of a change of an event's fields or state, as of `event.version`.
+/// Tells of a change of an event's fields or state, as of `event.version`; without an actor the system did it.
 pub(super) async fn tell(
     tx: &mut PgConnection,
     event: &Event,
     kind: ChangeKind,
-    actor: UserId,
+    actor: Option<UserId>,
     fields: Vec<FieldChange>,
 ) -> Result<(), ApiError> {
     let shown = match kind {
@@ -36,7 +38,7 @@ pub(super) async fn tell(
     let data = json!({"event_id": event.id, "version": event.version, "status": event.status, "fields": fields});
     append(tx, event, NewChange { fields, ..new(event, kind, actor) }).await?;
     if shown {
-        outbox::append_system(tx, event.room_id, kind, Some(actor), data, event.updated_at).await?;
+        outbox::append_system(tx, event.room_id, kind, actor, data, event.updated_at).await?;
     }
     Ok(())
 }
@@ -51,17 +53,39 @@ pub(super) async fn tell_members(
     (added, removed): (Vec<UserId>, Vec<UserId>),
 ) -> Result<(), ApiError> {
     let room_id: RoomId = event.room_id;
-    append(tx, event, NewChange { room_id: Some(room_id), fields, added, removed, ..new(event, kind, actor) }).await
+    append(tx, event, NewChange { room_id: Some(room_id), fields, added, removed, ..new(event, kind, Some(actor)) })
+        .await
 }
 
-fn new(event: &Event, kind: ChangeKind, actor: UserId) -> NewChange {
-    NewChange {
-        event_id: Some(event.id),
-        actor_id: Some(actor),
-        ..NewChange::new(kind, event.version, event.updated_at)
-    }
+fn new(event: &Event, kind: ChangeKind, actor: Option<UserId>) -> NewChange {
+    NewChange { event_id: Some(event.id), actor_id: actor, ..NewChange::new(kind, event.version, event.updated_at) }
 }
 
-async fn append(tx: &mut PgConnection, event: &Event, change: NewChange) -> Result<(), ApiError> {
-    outbox::append_change(tx, event.id.as_uuid(), ChangeId::random(), change).await
+/// Seals the change, and hangs it on the chain: the event's row is locked, so that its changes come one by one.
+async fn append(tx: &mut PgConnection, event: &Event, mut change: NewChange) -> Result<(), ApiError> {
+    let id = ChangeId::random();
+    let fields = change.fields.into_iter().map(|field| Ok(field.sealed(salt()?)));
+    change.fields = fields.collect::<Result<_, ApiError>>()?;
+    let before = repository::find_history_hash(tx, event.id).await?;
+    let link = Link {
+        event_id: event.id,
+        id,
+        change: change.kind,
+        version: change.version,
+        actor_id: change.actor_id,
+        changed_at: change.changed_at,
+        fields: &change.fields,
+        added: &change.added,
+        removed: &change.removed,
+    };
+    let hash = link.hash(before.as_deref());
+    repository::set_history_hash(tx, event.id, &hash).await?;
+    change.hash = Some(hash);
+    outbox::append_change(tx, event.id.as_uuid(), id, change).await
+}
+
+fn salt() -> Result<[u8; 16], ApiError> {
+    let mut salt = [0; 16];
+    rand::fill(&mut salt).map_err(|_no_entropy| ApiError::Internal("no random bytes".into()))?;
+    Ok(salt)
 }

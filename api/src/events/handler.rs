@@ -5,10 +5,11 @@ use warp::{
     reply::Response,
 };
 
-use super::{idempotency::IdempotencyKey, model::Event, service};
+use super::{chain, model::Event, service};
 use crate::{
     error::ApiError,
     http::{Body, EventInPath, Identity, Query, created, gone, ok},
+    idempotency::IdempotencyKey,
     state::AppState,
 };
 
@@ -58,6 +59,10 @@ pub(super) async fn complete(id: EventInPath, caller: Caller, state: AppState) -
 
 pub(super) async fn history(id: EventInPath, caller: Caller, query: Query, state: AppState) -> Answer {
     Ok(ok(&service::history(&state, caller?, id.of_mine()?, &query).await?))
+}
+
+pub(super) async fn verify(id: EventInPath, caller: Caller, state: AppState) -> Answer {
+    Ok(ok(&chain::verify(&state, caller?, id.of_mine()?).await?))
 }
 
 fn tagged(mut response: Response, event: &Event) -> Response {

@@ -2,14 +2,17 @@
 //!
 //! An event's room has the event's own id, and its participants are exactly that room's members.
 
+mod booking;
+mod chain;
 mod change;
 mod handler;
-mod idempotency;
 mod model;
+mod new;
 mod participant;
 mod repository;
 mod service;
-mod zone;
+
+pub(crate) use booking::Booking;
 
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
@@ -70,7 +73,13 @@ fn actions(state: &AppState) -> BoxedFilter<(Response,)> {
         .and(with(state))
         .then(handler::history)
         .map(answer);
-    confirm.or(cancel).unify().or(complete).unify().or(history).unify().boxed()
+    let verify = warp::path!("events" / EventInPath / "history" / "verify")
+        .and(warp::get())
+        .and(caller(state))
+        .and(with(state))
+        .then(handler::verify)
+        .map(answer);
+    confirm.or(cancel).unify().or(complete).unify().or(history).unify().or(verify).unify().boxed()
 }
 
 fn participants(state: &AppState) -> BoxedFilter<(Response,)> {
@@ -108,5 +117,12 @@ fn participants(state: &AppState) -> BoxedFilter<(Response,)> {
         .and(with(state))
         .then(participant::handler::remove)
         .map(answer);
-    list.or(add).unify().or(respond).unify().or(leave).unify().or(remove).unify().boxed()
+    let mark = warp::path!("events" / EventInPath / "participants" / UserInPath / "attendance")
+        .and(warp::put())
+        .and(caller(state))
+        .and(body())
+        .and(with(state))
+        .then(participant::handler::mark)
+        .map(answer);
+    list.or(add).unify().or(respond).unify().or(leave).unify().or(remove).unify().or(mark).unify().boxed()
 }

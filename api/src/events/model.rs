@@ -4,15 +4,15 @@ use chat_store::EventChange;
 use schema::{
     change::{ChangeKind, FieldChange},
     clock::Timestamp,
-    id::{ChangeId, EventId, RoomId, SlotId, UserId},
+    id::{ChangeId, EventId, PaymentId, RoomId, SlotId, UserId},
     text::{Description, Location, Title},
 };
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::{Row as _, postgres::PgRow};
-use time::{OffsetDateTime, PrimitiveDateTime, macros::format_description};
+use time::{OffsetDateTime, PrimitiveDateTime};
 
-use super::zone::Zone;
+use crate::zone::wall_clock;
 
 /// Where an event stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type)]
@@ -108,22 +108,11 @@ pub(super) struct Event {
     pub(super) time_zone: String,
     pub(super) status: Status,
     pub(super) slot_id: Option<SlotId>,
+    pub(super) payment_id: Option<PaymentId>,
     pub(super) participant_ids: Vec<UserId>,
     pub(super) version: i64,
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
-}
-
-/// The fields of an event that is to be made.
-#[derive(Clone, Debug)]
-pub(super) struct NewEvent {
-    pub(super) title: Title,
-    pub(super) description: Option<Description>,
-    pub(super) location: Option<Location>,
-    pub(super) starts_at: Timestamp,
-    pub(super) ends_at: Timestamp,
-    pub(super) zone: Zone,
-    pub(super) participant_ids: Vec<UserId>,
 }
 
 impl Event {
@@ -150,10 +139,18 @@ impl Event {
         let old = before.map(Self::told_fields);
         let pairs = self.told_fields().into_iter().enumerate().map(|(place, (field, new))| {
             let old = old.as_ref().and_then(|fields| fields.get(place)).map_or(Value::Null, |(_, old)| old.clone());
-            FieldChange { field: field.into(), old, new }
+            FieldChange::new(field, old, new)
         });
         pairs.filter(|change| change.old != change.new).collect()
     }
+}
+
+/// A field of a change; what seals it is not told.
+#[derive(Debug, Serialize)]
+struct ToldField {
+    field: String,
+    old: Value,
+    new: Value,
 }
 
 /// A change as an event's history shows it.
@@ -164,9 +161,10 @@ pub(super) struct ToldChange {
     version: i64,
     actor_id: Option<UserId>,
     changed_at: Timestamp,
-    fields: Vec<FieldChange>,
+    fields: Vec<ToldField>,
     added: Vec<UserId>,
     removed: Vec<UserId>,
+    hash: Option<String>,
 }
 
 impl From<EventChange> for ToldChange {
@@ -177,18 +175,16 @@ impl From<EventChange> for ToldChange {
             version: row.version,
             actor_id: row.actor_id,
             changed_at: row.changed_at,
-            fields: row.fields,
+            fields: row
+                .fields
+                .into_iter()
+                .map(|FieldChange { field, old, new, .. }| ToldField { field, old, new })
+                .collect(),
             added: row.added,
             removed: row.removed,
+            hash: row.hash,
         }
     }
-}
-
-fn wall_clock<S: Serializer>(time: &PrimitiveDateTime, serializer: S) -> Result<S::Ok, S::Error> {
-    let text = time
-        .format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]"))
-        .map_err(serde::ser::Error::custom)?;
-    serializer.serialize_str(&text)
 }
 
 impl sqlx::FromRow<'_, PgRow> for Event {
@@ -209,6 +205,7 @@ impl sqlx::FromRow<'_, PgRow> for Event {
             time_zone: row.try_get("time_zone")?,
             status: row.try_get("status")?,
             slot_id: row.try_get("slot_id")?,
+            payment_id: row.try_get("payment_id")?,
             participant_ids: row.try_get("participant_ids")?,
             version: row.try_get("version")?,
             created_at: instant("created_at")?,

@@ -17,7 +17,8 @@ macro_rules! select_event {
                     e.local_starts_at, e.local_ends_at, e.time_zone, e.status, e.slot_id, e.version,
                     e.created_at, e.updated_at,
                     ARRAY(SELECT p.user_id FROM room_members p WHERE p.room_id = e.id
-                          ORDER BY p.joined_at, p.user_id) AS participant_ids
+                          ORDER BY p.joined_at, p.user_id) AS participant_ids,
+                    (SELECT y.id FROM payments y WHERE y.event_id = e.id) AS payment_id
              FROM events e ",
             $rest
         )
@@ -33,6 +34,10 @@ pub(super) struct Filter {
     pub(super) to: Option<Timestamp>,
     /// Those in this state.
     pub(super) status: Option<Status>,
+    /// Those that the caller owns, or those that they do not.
+    pub(super) is_owner: Option<bool>,
+    /// Those that hold this text in title, description or location.
+    pub(super) text: Option<String>,
 }
 
 /// The event, if `caller` may see it.
@@ -67,6 +72,12 @@ pub(super) async fn find_for_update(
     .await
 }
 
+/// As [`find_for_update`], whoever asks.
+pub(super) async fn lock(tx: &mut PgConnection, id: EventId) -> sqlx::Result<Option<Event>> {
+    sqlx::query("SELECT FROM events WHERE id = $1 FOR UPDATE").bind(id).execute(&mut *tx).await?;
+    sqlx::query_as(select_event!("WHERE e.id = $1 AND e.deleted_at IS NULL")).bind(id).fetch_optional(tx).await
+}
+
 /// The events `user` is in, by their beginning.
 pub(super) async fn list(
     pg: &PgPool,
@@ -81,13 +92,17 @@ pub(super) async fn list(
            AND ($2::timestamptz IS NULL OR e.ends_at > $2)
            AND ($3::timestamptz IS NULL OR e.starts_at < $3)
            AND ($4::text IS NULL OR e.status = $4)
-           AND ($5::timestamptz IS NULL OR (e.starts_at, e.id) > ($5, $6))
-         ORDER BY e.starts_at, e.id LIMIT $7"
+           AND ($5::boolean IS NULL OR (e.owner_id = $1) = $5)
+           AND ($6::text IS NULL OR strpos(lower(concat_ws(' ', e.title, e.description, e.location)), lower($6)) > 0)
+           AND ($7::timestamptz IS NULL OR (e.starts_at, e.id) > ($7, $8))
+         ORDER BY e.starts_at, e.id LIMIT $9"
     ))
     .bind(user)
     .bind(filter.from.map(Timestamp::as_datetime))
     .bind(filter.to.map(Timestamp::as_datetime))
     .bind(filter.status.map(Status::as_str))
+    .bind(filter.is_owner)
+    .bind(&filter.text)
     .bind(after.map(|(at, _)| at.as_datetime()))
     .bind(after.map(|(_, id)| id))
     .bind(limit)
@@ -159,6 +174,21 @@ pub(super) async fn update(tx: &mut PgConnection, event: &Event) -> sqlx::Result
         .execute(tx)
         .await?;
     Ok(())
+}
+
+/// The hash of the event's last change; none before its first.
+pub(super) async fn find_history_hash(tx: &mut PgConnection, id: EventId) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar("SELECT history_hash FROM events WHERE id = $1").bind(id).fetch_one(tx).await
+}
+
+pub(super) async fn set_history_hash(tx: &mut PgConnection, id: EventId, hash: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE events SET history_hash = $2 WHERE id = $1").bind(id).bind(hash).execute(tx).await?;
+    Ok(())
+}
+
+/// The hash and the version of the event's last change.
+pub(super) async fn find_chain_end(pg: &PgPool, id: EventId) -> sqlx::Result<Option<(Option<String>, i64)>> {
+    sqlx::query_as("SELECT history_hash, version FROM events WHERE id = $1").bind(id).fetch_optional(pg).await
 }
 
 /// Hides the event and archives its room; what was said stays.

@@ -3,7 +3,7 @@
 use schema::{
     change::ChangeKind,
     clock::Timestamp,
-    id::{ChangeId, EventId, UserId},
+    id::{ChangeId, EventId, PaymentId, SlotId, UserId},
     problem::Code,
     text::{Description, Location, Title},
 };
@@ -12,17 +12,21 @@ use sqlx::PgConnection;
 
 use super::{
     change,
-    idempotency::IdempotencyKey,
-    model::{BadTransition, Event, NewEvent, Status},
+    model::{BadTransition, Event, Status},
+    new::NewEvent,
     participant, repository,
-    zone::Zone,
 };
 use crate::{
     error::ApiError,
-    http::{Form, Identity, List, Paging, Query, any_text, ids, instant, text},
+    http::{Form, Identity, List, Paging, Query, id, ids, instant, text},
+    idempotency::IdempotencyKey,
+    payments, slots,
     state::AppState,
+    zone::{self, Zone},
 };
 
+/// The longest text to look for, in characters.
+const SEARCH_CHARS_MAX: usize = 100;
 /// The most people in one event beside its owner.
 pub(super) const PARTICIPANTS_MAX: usize = 500;
 
@@ -35,17 +39,23 @@ impl From<BadTransition> for ApiError {
 /// The caller's events, by their beginning.
 pub(super) async fn list(state: &AppState, caller: Identity, query: &Query) -> Result<List<Event>, ApiError> {
     let paging: Paging<(Timestamp, EventId)> = Paging::read(query)?;
-    let time = |name: &str| match query.text(name).map(Timestamp::parse) {
-        None => Ok(None),
-        Some(Ok(at)) => Ok(Some(at)),
-        Some(Err(_)) => Err(ApiError::field(name, "not_a_time")),
-    };
     let status = match query.text("status").map(Status::parse) {
         None => None,
         Some(Some(status)) => Some(status),
         Some(None) => return Err(ApiError::field("status", "invalid")),
     };
-    let filter = repository::Filter { from: time("from")?, to: time("to")?, status };
+    let is_owner = match query.text("role") {
+        None => None,
+        Some("owner") => Some(true),
+        Some("participant") => Some(false),
+        Some(_) => return Err(ApiError::field("role", "invalid")),
+    };
+    let text = query.text("q").map(str::trim).filter(|text| !text.is_empty());
+    if text.is_some_and(|text| text.chars().count() > SEARCH_CHARS_MAX || text.contains('\0')) {
+        return Err(ApiError::field("q", "invalid"));
+    }
+    let text = text.map(str::to_owned);
+    let filter = repository::Filter { from: query.time("from")?, to: query.time("to")?, status, is_owner, text };
     let events = repository::list(&state.pg, caller.user_id, &filter, paging.after, paging.fetch_sql()).await?;
     Ok(paging.page(events, |last| (last.starts_at, last.id)))
 }
@@ -63,46 +73,37 @@ pub(super) async fn create(
     key: Option<IdempotencyKey>,
 ) -> Result<Event, ApiError> {
     let new = read_new(form)?;
-    let now = state.clock.now();
-    let mut participant_ids = vec![caller.user_id];
-    for id in new.participant_ids {
-        if !participant_ids.contains(&id) {
-            participant_ids.push(id);
-        }
-    }
-    let id = EventId::random();
-    let event = Event {
-        id,
-        room_id: id.into(),
-        owner_id: caller.user_id,
-        title: new.title,
-        description: new.description,
-        location: new.location,
-        starts_at: new.starts_at,
-        ends_at: new.ends_at,
-        local_starts_at: new.zone.wall_clock(new.starts_at).ok_or_else(|| out_of_range("starts_at"))?,
-        local_ends_at: new.zone.wall_clock(new.ends_at).ok_or_else(|| out_of_range("ends_at"))?,
-        time_zone: new.zone.name().to_owned(),
-        status: Status::Proposed,
-        slot_id: None,
-        participant_ids,
-        version: 1,
-        created_at: now,
-        updated_at: now,
+    let (id, now) = (EventId::random(), state.clock.now());
+    let seller = match new.slot_id {
+        Some(slot) => Some((slot, slots::seller(state, caller, slot).await)),
+        None => None,
     };
     let mut tx = state.pg.begin().await?;
     if let Some(key) = key
-        && let Some(made) = key.claim(&mut tx, caller.user_id, id, now).await?
+        && let Some(made) = key.claim(&mut tx, caller.user_id, id.as_uuid(), now).await?
     {
         drop(tx);
-        return show(state, caller, made).await;
+        return show(state, caller, EventId::from_uuid(made)).await;
     }
+    participant::check(&mut tx, &new.participant_ids).await?;
+    let slot = match seller {
+        // Refused only now: who sends a booking again is told of it even if its slot was withdrawn since.
+        Some((slot, seller)) => Some(slots::take(&mut tx, slot, seller?, id, now).await?),
+        None => None,
+    };
+    let mut event = new.into_event(id, caller.user_id, slot.as_ref(), now)?;
     repository::insert(&mut tx, &event).await?;
+    if let Some(slot) = &slot {
+        event.payment_id = payments::request(state, &mut tx, slot, id, caller.user_id, now).await?;
+    }
     participant::join(&mut tx, &event, &event.participant_ids, now).await?;
     let added = event.participant_ids.clone();
     let fields = event.changes_since(None);
     change::tell_members(&mut tx, &event, ChangeKind::EventCreated, caller.user_id, fields, (added, vec![])).await?;
     tx.commit().await?;
+    if let Some(payment) = event.payment_id {
+        payments::start(state, payment).await;
+    }
     Ok(event)
 }
 
@@ -118,6 +119,10 @@ pub(super) async fn change(
     let before = find_owned(&mut tx, id, caller).await?;
     let mut event = read_change(&before, form?)?;
     check_version(&before, if_match)?;
+    let times = |event: &Event| (event.starts_at, event.ends_at, event.time_zone.clone());
+    if before.slot_id.is_some() && times(&event) != times(&before) {
+        return Err(ApiError::refused(Code::Conflict, "its time is that of its slot: cancel it and book another"));
+    }
     if !before.status.is_open() {
         let detail = format!("an event that is {} is not changed any more", before.status);
         return Err(ApiError::refused(Code::BadTransition, detail));
@@ -128,7 +133,7 @@ pub(super) async fn change(
     }
     touch(state, &mut event);
     repository::update(&mut tx, &event).await?;
-    change::tell(&mut tx, &event, ChangeKind::EventUpdated, caller.user_id, fields).await?;
+    change::tell(&mut tx, &event, ChangeKind::EventUpdated, Some(caller.user_id), fields).await?;
     tx.commit().await?;
     Ok(event)
 }
@@ -145,9 +150,13 @@ pub(super) async fn delete(
     check_version(&event, if_match)?;
     touch(state, &mut event);
     repository::delete(&mut tx, &event).await?;
+    let refund = free_slot(&mut tx, &event, caller.user_id).await?;
     let nobody = (vec![], vec![]);
     change::tell_members(&mut tx, &event, ChangeKind::EventDeleted, caller.user_id, vec![], nobody).await?;
     tx.commit().await?;
+    if let Some(payment) = refund {
+        payments::start(state, payment).await;
+    }
     Ok(())
 }
 
@@ -174,18 +183,28 @@ async fn step(
     next: fn(Status) -> Result<Status, BadTransition>,
 ) -> Result<Event, ApiError> {
     let mut tx = state.pg.begin().await?;
-    let before = find_owned(&mut tx, id, caller).await?;
+    let before = find_run(&mut tx, id, caller).await?;
     let status = next(before.status)?;
     if status == before.status {
         // Asked twice is done once.
         return Ok(before);
     }
+    if status != Status::Cancelled && payments::is_open(&mut tx, id).await? {
+        return Err(ApiError::refused(Code::Conflict, "its slot is not paid yet"));
+    }
     let mut event = Event { status, ..before.clone() };
     touch(state, &mut event);
     repository::update(&mut tx, &event).await?;
+    let refund = match event.status {
+        Status::Cancelled => free_slot(&mut tx, &event, caller.user_id).await?,
+        Status::Proposed | Status::Confirmed | Status::Completed => None,
+    };
     let fields = event.changes_since(Some(&before));
-    change::tell(&mut tx, &event, kind, caller.user_id, fields).await?;
+    change::tell(&mut tx, &event, kind, Some(caller.user_id), fields).await?;
     tx.commit().await?;
+    if let Some(payment) = refund {
+        payments::start(state, payment).await;
+    }
     Ok(event)
 }
 
@@ -212,6 +231,35 @@ pub(super) async fn find_owned(tx: &mut PgConnection, id: EventId, caller: Ident
     }
 }
 
+/// The event, locked, if the caller may say where it stands: who sold its slot may, too.
+async fn find_run(tx: &mut PgConnection, id: EventId, caller: Identity) -> Result<Event, ApiError> {
+    let event = repository::find_for_update(tx, id, caller).await?.ok_or_else(ApiError::not_a_member)?;
+    if runs(tx, &event, caller).await? {
+        Ok(event)
+    } else {
+        Err(ApiError::refused(Code::Forbidden, "only the event's owner may do this"))
+    }
+}
+
+/// Whether the caller says where the event stands, and who came.
+pub(super) async fn runs(tx: &mut PgConnection, event: &Event, caller: Identity) -> Result<bool, ApiError> {
+    if event.owner_id == caller.user_id || caller.is_admin {
+        return Ok(true);
+    }
+    match event.slot_id {
+        Some(slot) => slots::is_seller(tx, slot, caller.user_id).await,
+        None => Ok(false),
+    }
+}
+
+/// Gives back the slot of an event that does not take place, and by its owner's policy what was paid for it; answers the
+/// payment of which the provider has to be told.
+async fn free_slot(tx: &mut PgConnection, event: &Event, canceller: UserId) -> Result<Option<PaymentId>, ApiError> {
+    let Some(slot) = event.slot_id else { return Ok(None) };
+    let is_refunded = slots::release(tx, slot, event.id, canceller, event.updated_at).await?;
+    payments::call_off(tx, event.id, is_refunded, event.updated_at).await
+}
+
 /// Marks `event` as changed now.
 pub(super) fn touch(state: &AppState, event: &mut Event) {
     event.version += 1;
@@ -229,13 +277,24 @@ fn check_version(event: &Event, if_match: Option<&str>) -> Result<(), ApiError> 
 }
 
 fn read_new(mut form: Form) -> Result<NewEvent, ApiError> {
-    refuse_slot(&form)?;
-    let title = form.required("title", text(Title::parse));
+    let slot_id: Option<SlotId> = form.optional("slot_id", id);
+    let (title, starts_at, ends_at) = if slot_id.is_some() {
+        // What is booked says what it is and when.
+        (
+            form.optional("title", text(Title::parse)),
+            form.optional("starts_at", instant),
+            form.optional("ends_at", instant),
+        )
+    } else {
+        (
+            form.required("title", text(Title::parse)),
+            form.required("starts_at", instant),
+            form.required("ends_at", instant),
+        )
+    };
     let description = form.optional("description", text(Description::parse));
     let location = form.optional("location", text(Location::parse));
-    let starts_at = form.required("starts_at", instant);
-    let ends_at = form.required("ends_at", instant);
-    let zone = form.optional("time_zone", zone).or_else(|| Zone::parse("UTC"));
+    let zone = form.optional("time_zone", zone::read);
     let participant_ids: Vec<UserId> = form.optional("participant_ids", ids(PARTICIPANTS_MAX)).unwrap_or_default();
     if let (Some(starts_at), Some(ends_at)) = (starts_at, ends_at)
         && ends_at <= starts_at
@@ -243,23 +302,20 @@ fn read_new(mut form: Form) -> Result<NewEvent, ApiError> {
         form.refuse("ends_at", "not_after_start");
     }
     form.finish()?;
-    match (title, starts_at, ends_at, zone) {
-        (Some(title), Some(starts_at), Some(ends_at), Some(zone)) => {
-            Ok(NewEvent { title, description, location, starts_at, ends_at, zone, participant_ids })
-        }
-        _ => Err(ApiError::Internal("a form finished without its fields".into())),
-    }
+    Ok(NewEvent { slot_id, title, description, location, starts_at, ends_at, zone, participant_ids })
 }
 
 fn read_change(before: &Event, mut form: Form) -> Result<Event, ApiError> {
-    refuse_slot(&form)?;
+    if form.has("slot_id") {
+        return Err(ApiError::refused(Code::UnsupportedField, "an event keeps its slot: make another event"));
+    }
     let mut event = before.clone();
     event.title = form.optional("title", text(Title::parse)).unwrap_or(event.title);
     event.description = form.change("description", text(Description::parse)).unwrap_or(event.description);
     event.location = form.change("location", text(Location::parse)).unwrap_or(event.location);
     event.starts_at = form.optional("starts_at", instant).unwrap_or(event.starts_at);
     event.ends_at = form.optional("ends_at", instant).unwrap_or(event.ends_at);
-    let zone = form.optional("time_zone", zone);
+    let zone = form.optional("time_zone", zone::read);
     if event.ends_at <= event.starts_at {
         form.refuse("ends_at", "not_after_start");
     }
@@ -275,17 +331,6 @@ fn read_change(before: &Event, mut form: Form) -> Result<Event, ApiError> {
     Ok(event)
 }
 
-fn refuse_slot(form: &Form) -> Result<(), ApiError> {
-    if form.has("slot_id") {
-        return Err(ApiError::refused(Code::UnsupportedField, "slot_id is not taken yet"));
-    }
-    Ok(())
-}
-
-fn zone(value: &serde_json::Value) -> Result<Zone, &'static str> {
-    Zone::parse(&any_text(value)?).ok_or("unknown")
-}
-
-fn out_of_range(field: &str) -> ApiError {
+pub(super) fn out_of_range(field: &str) -> ApiError {
     ApiError::field(field, "out_of_range")
 }

@@ -22,6 +22,8 @@ pub(crate) struct Identity {
     pub(crate) sid: SessionId,
     /// Whether they may do everything.
     pub(crate) is_admin: bool,
+    /// Whether they offer their time.
+    pub(crate) is_business: bool,
     /// When the token ends (seconds since 1970).
     pub(crate) expires_at: i64,
 }

@@ -63,6 +63,11 @@ impl<K: Serialize + DeserializeOwned> Paging<K> {
 }
 
 impl<T> List<T> {
+    /// A list that is no longer than a page may be in bytes, and so comes whole.
+    pub(crate) const fn whole(items: Vec<T>) -> Self {
+        List { items, next_cursor: None }
+    }
+
     /// The same page of other items.
     pub(crate) fn map<U>(self, into: impl FnMut(T) -> U) -> List<U> {
         List { items: self.items.into_iter().map(into).collect(), next_cursor: self.next_cursor }

@@ -36,5 +36,9 @@ pub(crate) type EventInPath = InPath<schema::id::EventId>;
 pub(crate) type RoomInPath = InPath<schema::id::RoomId>;
 /// A message's.
 pub(crate) type MessageInPath = InPath<schema::id::MessageId>;
+/// A slot's.
+pub(crate) type SlotInPath = InPath<schema::id::SlotId>;
+/// A payment's.
+pub(crate) type PaymentInPath = InPath<schema::id::PaymentId>;
 /// A person's.
 pub(crate) type UserInPath = InPath<schema::id::UserId>;

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use schema::clock::Timestamp;
 use warp::{Filter, Rejection};
 
 use crate::error::ApiError;
@@ -24,6 +25,12 @@ impl Query {
     /// The parameter, read.
     pub(crate) fn get<T: FromStr>(&self, name: &str) -> Result<Option<T>, ApiError> {
         let read = |text: &str| text.parse().map_err(|_malformed| ApiError::field(name, "invalid"));
+        self.text(name).map(read).transpose()
+    }
+
+    /// The parameter, read as a time.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
+        let read = |text| Timestamp::parse(text).map_err(|_malformed| ApiError::field(name, "not_a_time"));
         self.text(name).map(read).transpose()
     }
 

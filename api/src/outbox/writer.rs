@@ -41,6 +41,8 @@ pub(crate) struct NewChange {
     pub(crate) added: Vec<UserId>,
     /// Who left.
     pub(crate) removed: Vec<UserId>,
+    /// Of an event's: over this change and the one before it.
+    pub(crate) hash: Option<String>,
 }
 
 impl NewChange {
@@ -58,6 +60,7 @@ impl NewChange {
             fields: Vec::new(),
             added: Vec::new(),
             removed: Vec::new(),
+            hash: None,
         }
     }
 }
@@ -83,6 +86,7 @@ pub(crate) async fn append_change(
         fields: new.fields,
         added: new.added,
         removed: new.removed,
+        hash: new.hash,
     };
     let body = serde_json::to_string(&change).map_err(|error| ApiError::Internal(error.into()))?;
     let mut headers = HeaderMap::new();

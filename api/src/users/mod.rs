@@ -5,7 +5,10 @@ mod model;
 mod repository;
 mod service;
 
+pub use model::Role;
 pub(crate) use model::User;
+pub use service::grant;
+pub(crate) use service::own_role;
 
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 

@@ -4,6 +4,40 @@ use schema::{clock::Timestamp, id::UserId};
 use serde::Serialize;
 use sqlx::{Row as _, postgres::PgRow};
 
+/// What an account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum Role {
+    /// What everybody may.
+    User,
+    /// Offers time, too.
+    Business,
+    /// Everything.
+    Admin,
+}
+
+impl Role {
+    /// The name on every wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Business => "business",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// As [`Self::parse`], for a command line.
+    pub(crate) fn parse_argument(text: &str) -> Result<Self, &'static str> {
+        Self::parse(text).ok_or("a role is user, business or admin")
+    }
+
+    /// The inverse of [`Self::as_str`].
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::User, Self::Business, Self::Admin].into_iter().find(|role| role.as_str() == text)
+    }
+}
+
 /// A person as they see themselves.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct User {
@@ -13,8 +47,8 @@ pub(crate) struct User {
     pub(crate) email: Option<String>,
     /// What others see of them.
     pub(crate) display_name: String,
-    /// `user`, `business` or `admin`.
-    pub(crate) role: String,
+    /// What they may do beside what everybody may.
+    pub(crate) role: Role,
     /// What they say about themselves just now.
     pub(crate) status_text: Option<String>,
     /// When they came.

@@ -3,7 +3,7 @@
 use schema::{clock::Timestamp, id::UserId};
 use sqlx::PgPool;
 
-use super::User;
+use super::{Role, User};
 
 pub(super) async fn find(pg: &PgPool, id: UserId) -> sqlx::Result<Option<User>> {
     sqlx::query_as(
@@ -22,13 +22,16 @@ pub(super) async fn change(
     display_name: Option<&str>,
     has_status: bool,
     status_text: Option<&str>,
+    role: Option<Role>,
     now: Timestamp,
 ) -> sqlx::Result<Option<User>> {
     sqlx::query_as(
         "UPDATE users
          SET display_name = coalesce($2, display_name),
              status_text = CASE WHEN $3 THEN $4 ELSE status_text END,
-             updated_at = $5
+             -- An admin stays one.
+             role = CASE WHEN role = 'admin' THEN role ELSE coalesce($5, role) END,
+             updated_at = $6
          WHERE id = $1 AND deleted_at IS NULL
          RETURNING id, email, display_name, role, status_text, created_at",
     )
@@ -36,7 +39,19 @@ pub(super) async fn change(
     .bind(display_name)
     .bind(has_status)
     .bind(status_text)
+    .bind(role)
     .bind(now.as_datetime())
+    .fetch_optional(pg)
+    .await
+}
+
+/// Gives an account a role; answers whose it is.
+pub(super) async fn set_role(pg: &PgPool, email: &str, role: Role) -> sqlx::Result<Option<UserId>> {
+    sqlx::query_scalar(
+        "UPDATE users SET role = $2, updated_at = now() WHERE email = $1 AND deleted_at IS NULL RETURNING id",
+    )
+    .bind(email)
+    .bind(role)
     .fetch_optional(pg)
     .await
 }

@@ -157,7 +157,8 @@ async fn what_is_wrong_with_an_event_is_told_field_by_field(pool: PgPool) {
     check("participant_ids", json!(vec![EventId::random(); 501]), "too_many").await;
     let mut with_slot = good.clone();
     with_slot["slot_id"] = json!(EventId::random());
-    refused(ann.post("/events", with_slot).await, 400, "unsupported_field").await;
+    let problem = refused(ann.post("/events", with_slot).await, 422, "invalid_fields").await;
+    assert_eq!(wrong_fields(&problem), [("slot_id".to_owned(), "unknown_slot".to_owned())]);
     let rooms: i64 = sqlx::query_scalar("SELECT count(*) FROM rooms").fetch_one(&api.pg).await.unwrap();
     assert_eq!(rooms, 0, "what was refused left nothing behind");
 }
@@ -232,4 +233,46 @@ async fn a_repeat_under_the_same_key_makes_no_second_event(pool: PgPool) {
     assert_ne!(read(create(&bob, "k", "Lunch").await, 201).await["id"], events[0]["id"], "a key is its user's own");
     let made: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&api.pg).await.unwrap();
     assert_eq!(made, 2);
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_history_that_somebody_rewrote_is_not_whole(pool: PgPool) {
+    let api = TestApi::start(pool).await;
+    let _store = api.runs_a_worker().await;
+    let (ann, bob) = (api.user("ann").await, api.user("bob").await);
+    let event = ann.makes_event("Lunch", &[&bob]).await;
+    let path = format!("/events/{}", event["id"].as_str().unwrap());
+    read(ann.patch(&path, json!({"title": "Dinner", "location": "Jeju"})).await, 200).await;
+    read(bob.put(&format!("{path}/participants/me"), json!({"answer": "accepted"})).await, 200).await;
+    read(ann.post(&format!("{path}/confirm"), json!({})).await, 200).await;
+    let verify = async || read(bob.get(&format!("{path}/history/verify")).await, 200).await;
+    let whole = eventually("all of it is stored", async || {
+        let found = verify().await;
+        assert_eq!(found["problems"], json!([]));
+        (found["pending"] == 0).then_some(found)
+    })
+    .await;
+    assert_eq!((&whole["whole"], &whole["changes"], &whole["version"]), (&json!(true), &json!(4), &json!(4)));
+    let rewrite = async |from: &str, to: &str| {
+        sqlx::query("UPDATE event_history SET fields = replace(fields, $1, $2)")
+            .bind(from)
+            .bind(to)
+            .execute(&api.pg)
+            .await
+            .unwrap();
+    };
+    rewrite("Jeju", "Busan").await;
+    let found = verify().await;
+    assert_eq!(found["whole"], false);
+    assert_eq!(
+        (&found["problems"][0]["version"], &found["problems"][0]["problem"]),
+        (&json!(2), &json!("value_changed"))
+    );
+    rewrite("Busan", "Jeju").await;
+    assert_eq!(verify().await["whole"], true);
+    sqlx::query("DELETE FROM event_history WHERE version = 3").execute(&api.pg).await.unwrap();
+    let found = verify().await;
+    assert_eq!((&found["problems"][0]["version"], &found["problems"][0]["problem"]), (&json!(3), &json!("missing")));
+    let stranger = api.user("eve").await;
+    refused(stranger.get(&format!("{path}/history/verify")).await, 403, "not_a_member").await;
 }

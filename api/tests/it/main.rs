@@ -8,6 +8,7 @@
 
 mod auth;
 mod bad_input;
+mod describe;
 mod events;
 mod gate;
 mod harness;
@@ -16,9 +17,12 @@ mod messages;
 mod outage;
 mod outbox;
 mod participants;
+mod payments;
 mod presence;
 mod rate;
 mod rooms;
+mod sign_in;
+mod slots;
 mod tokens;
 mod users;
 mod worker;

@@ -57,6 +57,7 @@ async fn changes(js: &jetstream::Context, store: &dyn MessageStore) {
                 fields: change.fields,
                 added: change.added,
                 removed: change.removed,
+                hash: change.hash,
             };
             store.write_event_change(&row).await.unwrap();
         }

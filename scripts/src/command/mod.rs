@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{bench, console, demo};
 
+mod admin;
 pub(crate) mod build;
 mod check;
 mod down;
@@ -40,6 +41,9 @@ enum Command {
     Logs(logs::Arguments),
     /// Watch two people talk for ten seconds over what `up` started
     Demo,
+    /// Give an account of what `up` started a role
+    #[command(subcommand)]
+    Admin(admin::Command),
     /// Start or end the servers that tests share
     #[command(subcommand)]
     Servers(servers::Command),
@@ -72,6 +76,7 @@ fn carry_out(command: Command) -> Result<ExitCode> {
         Command::Status => status::run(),
         Command::Logs(arguments) => logs::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Demo => demo::run(),
+        Command::Admin(command) => admin::run(&command),
         Command::Servers(command) => servers::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Test(arguments) => test::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),

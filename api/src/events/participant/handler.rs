@@ -2,7 +2,7 @@
 
 use warp::reply::Response;
 
-use super::service;
+use super::{attendance, service};
 use crate::{
     error::ApiError,
     http::{Body, EventInPath, Identity, Query, UserInPath, created, gone, ok},
@@ -33,4 +33,15 @@ pub(in crate::events) async fn leave(id: EventInPath, caller: Caller, state: App
 pub(in crate::events) async fn remove(id: EventInPath, user: UserInPath, caller: Caller, state: AppState) -> Answer {
     service::remove(&state, caller?, id.of_mine()?, user.or_not_found()).await?;
     Ok(gone())
+}
+
+pub(in crate::events) async fn mark(
+    id: EventInPath,
+    user: UserInPath,
+    caller: Caller,
+    body: Body,
+    state: AppState,
+) -> Answer {
+    let user = user.or_not_found();
+    Ok(ok(&attendance::mark(&state, caller?, id.of_mine()?, user, body.form()).await?))
 }

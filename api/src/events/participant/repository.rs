@@ -6,6 +6,7 @@ use schema::{
 };
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
+use time::OffsetDateTime;
 
 /// Somebody in an event.
 #[derive(Clone, Debug, Serialize)]
@@ -15,6 +16,10 @@ pub(super) struct Participant {
     pub(super) role: String,
     /// `pending`, `accepted`, `declined` or `tentative`.
     pub(super) answer: Option<String>,
+    /// `checked_in` or `no_show`.
+    pub(super) attendance: Option<String>,
+    pub(super) attendance_reason: Option<String>,
+    pub(super) attendance_at: Option<Timestamp>,
     pub(super) joined_at: Timestamp,
 }
 
@@ -25,6 +30,9 @@ impl sqlx::FromRow<'_, PgRow> for Participant {
             display_name: row.try_get("display_name")?,
             role: row.try_get("role")?,
             answer: row.try_get("answer")?,
+            attendance: row.try_get("attendance")?,
+            attendance_reason: row.try_get("attendance_reason")?,
+            attendance_at: row.try_get::<Option<OffsetDateTime>, _>("attendance_at")?.map(Timestamp::new),
             joined_at: Timestamp::new(row.try_get("joined_at")?),
         })
     }
@@ -84,9 +92,26 @@ pub(super) async fn set_answer(tx: &mut PgConnection, event: EventId, user: User
     Ok(())
 }
 
+/// Says whether they came, or takes it back.
+pub(super) async fn set_attendance(tx: &mut PgConnection, event: EventId, of: &Participant) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE room_members SET attendance = $3, attendance_reason = $4, attendance_at = $5
+         WHERE room_id = $1 AND user_id = $2",
+    )
+    .bind(event)
+    .bind(of.user_id)
+    .bind(&of.attendance)
+    .bind(&of.attendance_reason)
+    .bind(of.attendance_at.map(Timestamp::as_datetime))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn find(tx: &mut PgConnection, event: EventId, user: UserId) -> sqlx::Result<Option<Participant>> {
     sqlx::query_as(
-        "SELECT m.user_id, u.display_name, m.role, m.answer, m.joined_at
+        "SELECT m.user_id, u.display_name, m.role, m.answer, m.attendance, m.attendance_reason, m.attendance_at,
+                m.joined_at
          FROM room_members m JOIN users u ON u.id = m.user_id WHERE m.room_id = $1 AND m.user_id = $2",
     )
     .bind(event)
@@ -103,7 +128,8 @@ pub(super) async fn list(
     limit: i64,
 ) -> sqlx::Result<Vec<Participant>> {
     sqlx::query_as(
-        "SELECT m.user_id, u.display_name, m.role, m.answer, m.joined_at
+        "SELECT m.user_id, u.display_name, m.role, m.answer, m.attendance, m.attendance_reason, m.attendance_at,
+                m.joined_at
          FROM room_members m JOIN users u ON u.id = m.user_id
          WHERE m.room_id = $1 AND ($2::timestamptz IS NULL OR (m.joined_at, m.user_id) > ($2, $3))
          ORDER BY m.joined_at, m.user_id LIMIT $4",

@@ -19,8 +19,18 @@ use crate::{
         service::{PARTICIPANTS_MAX, find_owned, show, touch},
     },
     http::{Form, Identity, List, Paging, Query, id},
+    slots,
     state::AppState,
 };
+
+/// Refuses people who have no account.
+pub(in crate::events) async fn check(tx: &mut PgConnection, users: &[UserId]) -> Result<(), ApiError> {
+    if repository::list_unknown(tx, users).await?.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::field("participant_ids", "unknown_user"))
+    }
+}
 
 /// Puts `users` into a new event.
 pub(in crate::events) async fn join(
@@ -29,9 +39,6 @@ pub(in crate::events) async fn join(
     users: &[UserId],
     now: Timestamp,
 ) -> Result<(), ApiError> {
-    if !repository::list_unknown(tx, users).await?.is_empty() {
-        return Err(ApiError::field("participant_ids", "unknown_user"));
-    }
     repository::insert(tx, event.id, users, event.owner_id, now).await?;
     Ok(())
 }
@@ -98,6 +105,11 @@ pub(super) async fn remove(
     if user == event.owner_id {
         return Err(ApiError::refused(Code::Conflict, "the owner can not leave: cancel or delete the event"));
     }
+    if let Some(slot) = event.slot_id
+        && slots::is_seller(&mut tx, slot, user).await?
+    {
+        return Err(ApiError::refused(Code::Conflict, "who sold its slot stays: cancel the event"));
+    }
     if !repository::delete(&mut tx, event.id, user).await? {
         return Err(ApiError::refused(Code::NotFound, "this person is not in the event"));
     }
@@ -127,13 +139,13 @@ pub(super) async fn respond(
     }
     touch(state, &mut event);
     repository::set_answer(&mut tx, event.id, caller.user_id, answer).await?;
-    let fields = vec![FieldChange { field: "answer".into(), old: json!(before.answer), new: json!(answer) }];
+    let fields = vec![FieldChange::new("answer", json!(before.answer), json!(answer))];
     tell(&mut tx, &mut event, caller.user_id, fields, (vec![], vec![])).await?;
     tx.commit().await?;
     Ok(Participant { answer: Some(answer.to_owned()), ..before })
 }
 
-async fn tell(
+pub(super) async fn tell(
     tx: &mut PgConnection,
     event: &mut Event,
     actor: UserId,
