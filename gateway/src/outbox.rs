@@ -25,7 +25,8 @@ pub(crate) struct Outbox {
     waiting: Waiting,
     /// When the wire last took something; set while it is full.
     stalled_since: Option<Instant>,
-    /// Whether what is queued waits for company, and not for the wire.
+    /// Whether what is queued waits for company, and not for the wire. Nobody is slow then: the process's budget does not
+    /// hear of it.
     is_corked: bool,
     closing: Option<CloseReason>,
     has_ended: bool,
@@ -117,8 +118,15 @@ impl Outbox {
             return;
         }
         let slices: Vec<_> = self.queue.iter().map(|(frames, _)| io::IoSlice::new(frames)).collect();
+        let len = slices.iter().map(|slice| slice.len()).sum();
         // Should the wire be full, or broken, the socket's own task meets that in its turn.
         let mut written = stream.try_write_vectored(&slices).unwrap_or(0);
+        if written == len {
+            self.queue = VecDeque::new();
+            self.queued = 0;
+            return;
+        }
+        self.waiting.add(len);
         while written > 0
             && let Some((front, _)) = self.queue.front()
         {
@@ -156,7 +164,9 @@ impl Outbox {
 
     /// Writes what is queued until the wire takes no more; says whether that was all.
     pub(crate) fn flush(&mut self, stream: &TcpStream) -> io::Result<bool> {
-        self.is_corked = false;
+        if std::mem::take(&mut self.is_corked) {
+            self.waiting.add(self.queue.iter().map(|(frames, _)| frames.len()).sum());
+        }
         while let Some((front, _)) = self.queue.front() {
             match stream.try_write(front.get(self.front_written..).unwrap_or_default()) {
                 Ok(written) => self.advance(written),
@@ -186,7 +196,9 @@ impl Outbox {
         if class != Class::Replay {
             self.queued += left;
         }
-        self.waiting.add(left);
+        if !self.is_corked {
+            self.waiting.add(left);
+        }
         self.queue.push_back((frames, class));
     }
 
