@@ -7,6 +7,7 @@
 )]
 
 mod auth;
+mod authorisation;
 mod bad_input;
 mod describe;
 mod events;
