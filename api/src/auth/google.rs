@@ -88,7 +88,7 @@ pub(super) async fn sign_in(
     visitor: &Visitor,
     form: Result<Form, ApiError>,
 ) -> Result<SignedIn, ApiError> {
-    let not_set_up = || ApiError::refused(Code::Unavailable, "google sign-in is not set up");
+    let not_set_up = || ApiError::refused(Code::NotFound, "sign-in by Google is not set up here");
     let google = state.google.as_ref().ok_or_else(not_set_up)?;
     let owner = identities::owner(state, visitor).await?;
     let mut form = form?;

@@ -112,7 +112,7 @@ pub(super) async fn verify(
 }
 
 fn codes(state: &AppState) -> Result<&PhoneCodes, ApiError> {
-    let not_set_up = || ApiError::refused(Code::Unavailable, "sign-in by phone is not set up");
+    let not_set_up = || ApiError::refused(Code::NotFound, "sign-in by phone is not set up here");
     state.phone_codes.as_ref().ok_or_else(not_set_up)
 }
 

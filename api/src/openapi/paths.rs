@@ -15,7 +15,8 @@ pub(super) fn all() -> Vec<Operation> {
 }
 
 fn sign_in() -> Vec<Operation> {
-    let linked = [Code::InvalidCredentials, Code::InvalidToken, Code::Conflict];
+    // Not found: not set up here.
+    let linked = [Code::InvalidCredentials, Code::InvalidToken, Code::Conflict, Code::NotFound];
     vec![
         op("register", "post", "/auth/register", "SignedIn", "Makes an account and signs it in")
             .open()
@@ -32,7 +33,8 @@ fn sign_in() -> Vec<Operation> {
             .or(&linked),
         op("start_phone", "post", "/auth/phone/start", "CodeSent", "Sends a code to a telephone number")
             .open()
-            .takes("PhoneNumber"),
+            .takes("PhoneNumber")
+            .or(&[Code::NotFound]),
         op("login_phone", "post", "/auth/phone/verify", "SignedIn", "Signs in by the code, or links the number")
             .open()
             .takes("PhoneCode")

@@ -278,7 +278,7 @@ async fn an_unknown_key_is_asked_for_once_a_minute(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
-async fn what_is_away_or_not_set_up_is_unavailable(pool: PgPool) {
+async fn what_is_away_is_unavailable(pool: PgPool) {
     let key = Key::new("k1");
     let nowhere = {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -296,9 +296,9 @@ async fn what_is_away_or_not_set_up_is_unavailable(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
-async fn without_settings_google_is_unavailable_and_codes_are_logged(pool: PgPool) {
+async fn without_settings_there_is_no_google_and_codes_are_logged(pool: PgPool) {
     let api = TestApi::start(pool).await;
-    refused(google(&api, "any").await, 503, "unavailable").await;
+    refused(google(&api, "any").await, 404, "not_found").await;
     read(start(&api, PHONE).await, 200).await;
 }
 
