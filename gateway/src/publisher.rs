@@ -132,17 +132,12 @@ impl Publisher {
         self.wake.notify_one();
     }
 
-    /// Whether a publish waits for an answer.
-    fn awaits(&self, number: u64) -> bool {
-        self.state.lock().in_flight.contains_key(&number)
-    }
-
-    /// Takes in an answer.
-    fn take(&self, gateway: &Arc<Gateway>, number: u64, answer: Answer) {
+    /// Takes in an answer, which is read only if somebody waits for it.
+    fn take(&self, gateway: &Arc<Gateway>, number: u64, read: impl FnOnce() -> Answer) {
         let mut state = self.state.lock();
-        // Of one that has had its answer already: a repeat's.
+        // Most live copies come first, and prove as much; or it is a repeat's.
         let Some(attempt) = state.in_flight.get_mut(&number) else { return };
-        if let Some(outcome) = attempt.take(answer) {
+        if let Some(outcome) = attempt.take(read()) {
             let attempt = state.release(number, gateway.config.publish_within);
             self.wake_if_due(state);
             if let Some(attempt) = attempt {
@@ -286,15 +281,10 @@ async fn hear(gateway: &Arc<Gateway>) {
     while let Some(message) = answers.next().await {
         let number = message.subject.rsplit('.').next().and_then(|number| number.parse().ok());
         let Some(number) = number else { continue };
-        // Most messages' live copies came first: what they prove needs no second proof.
-        if !gateway.publisher.awaits(number) {
-            continue;
-        }
-        let answer = match message.status {
+        gateway.publisher.take(gateway, number, || match message.status {
             Some(StatusCode::NO_RESPONDERS) => Answer::Nobody,
             _ => Answer::parse(&message.payload),
-        };
-        gateway.publisher.take(gateway, number, answer);
+        });
     }
 }
 
