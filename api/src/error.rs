@@ -72,6 +72,11 @@ impl ApiError {
         Self::Fields(vec![FieldError { field: field.into(), code: code.into() }])
     }
 
+    /// A form said that nothing is wrong, and yet a field is not there.
+    pub(crate) fn unread_form() -> Self {
+        Self::Internal("a form finished without its fields".into())
+    }
+
     /// `part` is away.
     pub(crate) fn unavailable(part: &'static str, source: impl Into<Source>) -> Self {
         Self::Unavailable { part, source: source.into() }

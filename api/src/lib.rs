@@ -18,6 +18,7 @@ mod money;
 mod openapi;
 mod outbox;
 mod payments;
+mod random;
 mod redis;
 mod rooms;
 mod route;

@@ -149,8 +149,7 @@ impl Presence {
     /// The time of day at a moment that is over.
     fn time_of(&self, moment: Instant) -> Timestamp {
         let now = self.clock.now();
-        let ago = i64::try_from(moment.elapsed().as_millis()).unwrap_or(0);
-        Timestamp::from_unix_millis(now.unix_millis().saturating_sub(ago)).unwrap_or(now)
+        now.minus(moment.elapsed()).unwrap_or(now)
     }
 }
 

@@ -40,6 +40,18 @@ impl Timestamp {
         i64::try_from(self.0.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
     }
 
+    /// So much later, in whole milliseconds.
+    pub fn plus(self, by: std::time::Duration) -> Result<Self, NotATime> {
+        let by = i64::try_from(by.as_millis()).map_err(|_too_long| NotATime)?;
+        Self::from_unix_millis(self.unix_millis().saturating_add(by))
+    }
+
+    /// So much earlier, in whole milliseconds.
+    pub fn minus(self, by: std::time::Duration) -> Result<Self, NotATime> {
+        let by = i64::try_from(by.as_millis()).map_err(|_too_long| NotATime)?;
+        Self::from_unix_millis(self.unix_millis().saturating_sub(by))
+    }
+
     /// For a driver or a calendar.
     pub const fn as_datetime(self) -> OffsetDateTime {
         self.0
@@ -103,6 +115,16 @@ mod tests {
         check("1969-12-31T23:59:59.9999Z", "1969-12-31T23:59:59.999Z");
         assert_eq!(Timestamp::parse("yesterday"), Err(NotATime));
         assert_eq!(Timestamp::parse("9999-12-31T23:59:59-23:00"), Err(NotATime));
+    }
+
+    #[test]
+    fn a_time_is_moved_until_the_end_of_time() {
+        let (time, minute) =
+            (Timestamp::parse("2026-11-21T05:58:48.927Z").expect("a time"), std::time::Duration::from_mins(1));
+        assert_eq!(time.plus(minute).map(|time| time.to_string()), Ok("2026-11-21T05:59:48.927Z".to_owned()));
+        assert_eq!(time.minus(minute).map(|time| time.to_string()), Ok("2026-11-21T05:57:48.927Z".to_owned()));
+        assert_eq!(time.plus(std::time::Duration::MAX), Err(NotATime));
+        assert_eq!(time.minus(std::time::Duration::MAX), Err(NotATime));
     }
 
     #[test]

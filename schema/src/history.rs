@@ -3,8 +3,6 @@
 //! A change's hash covers its fields by their digests alone. A digest covers a field's values with a salt; when a
 //! person is erased values and salts go, the digests stay, and the chain is as whole as before.
 
-use std::fmt::Write as _;
-
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -54,7 +52,7 @@ impl Link<'_> {
             self.added,
             self.removed,
         ]);
-        hex(&Sha256::digest(covered.to_string()))
+        hex::encode(Sha256::digest(covered.to_string()))
     }
 }
 
@@ -67,7 +65,7 @@ impl FieldChange {
     /// Gives it a salt, and the digest over both.
     #[must_use]
     pub fn sealed(mut self, salt: [u8; 16]) -> Self {
-        self.salt = Some(hex(&salt));
+        self.salt = Some(hex::encode(salt));
         self.digest = self.computed_digest();
         self
     }
@@ -76,15 +74,8 @@ impl FieldChange {
     pub fn computed_digest(&self) -> Option<String> {
         let salt = self.salt.as_ref()?;
         let covered = json!(["timingle.field.1", salt, self.field, self.old, self.new]);
-        Some(hex(&Sha256::digest(covered.to_string())))
+        Some(hex::encode(Sha256::digest(covered.to_string())))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes all that is written");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 
 use crate::id::{SessionId, UserId};
 
@@ -23,10 +22,6 @@ impl Ticket {
 
     /// The Redis key: a hash, so that who reads the database holds no credential.
     pub fn redis_key(prefix: &str, ticket: &str) -> String {
-        let mut key = format!("{prefix}:ticket:");
-        for byte in Sha256::digest(ticket.as_bytes()) {
-            write!(key, "{byte:02x}").expect("a String takes all that is written");
-        }
-        key
+        format!("{prefix}:ticket:{}", hex::encode(Sha256::digest(ticket.as_bytes())))
     }
 }

@@ -95,7 +95,7 @@ pub(super) async fn sign_in(
     let token = form.required("id_token", any_text);
     let nonce = form.optional("nonce", any_text);
     form.finish()?;
-    let token = token.ok_or_else(|| ApiError::Internal("a form finished without its fields".into()))?;
+    let token = token.ok_or_else(ApiError::unread_form)?;
     let verified = google.verify(state.clock, &token, nonce.as_deref()).await;
     if let Err(why @ ApiError::Refused { .. }) = &verified {
         let subscriber = visitor.subscriber.as_str();

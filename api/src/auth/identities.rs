@@ -12,13 +12,14 @@ use sqlx::PgConnection;
 use super::{
     identity_repository as repository,
     refresh_token::RefreshToken,
+    repository::{NewUser, insert_user},
     service::{self, SignedIn},
 };
 use crate::{
     error::ApiError,
     http::{Identity, Visitor},
     state::AppState,
-    users::User,
+    users::{Role, User},
 };
 
 /// Who vouches.
@@ -112,13 +113,14 @@ async fn find_or_make(tx: &mut PgConnection, vouched: &Vouched, now: Timestamp) 
         let closed = || ApiError::refused(Code::InvalidCredentials, "the account is closed");
         return repository::find_user(tx, vouched).await?.ok_or_else(closed);
     }
-    let name = &vouched.display_name;
-    if let Some(user) = repository::insert_user(tx, id, vouched.email.as_deref(), name, now).await? {
+    let email = vouched.email.as_deref();
+    let new = NewUser { email, password_hash: None, display_name: &vouched.display_name, role: Role::User };
+    if let Some(user) = insert_user(tx, id, &new, now).await? {
         return Ok(user);
     }
     // Somebody has the address already. Who registers with a password proves nothing about it, so it may be anybody:
     // two accounts can be joined later, a stranger's way in can not be taken back.
-    let made = repository::insert_user(tx, id, None, name, now).await?;
+    let made = insert_user(tx, id, &NewUser { email: None, ..new }, now).await?;
     made.ok_or_else(|| ApiError::Internal("an account without an address was in conflict".into()))
 }
 

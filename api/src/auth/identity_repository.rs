@@ -1,6 +1,6 @@
 //! SQL of the ways in which somebody else vouches for a person.
 
-use schema::{clock::Timestamp, id::UserId, text::DisplayName};
+use schema::{clock::Timestamp, id::UserId};
 use sqlx::PgConnection;
 
 use super::identities::Vouched;
@@ -35,27 +35,6 @@ pub(super) async fn find_user(tx: &mut PgConnection, vouched: &Vouched) -> sqlx:
     )
     .bind(vouched.provider.as_str())
     .bind(&vouched.subject)
-    .fetch_optional(tx)
-    .await
-}
-
-/// Makes an account without a password, unless another has the address.
-pub(super) async fn insert_user(
-    tx: &mut PgConnection,
-    id: UserId,
-    email: Option<&str>,
-    display_name: &DisplayName,
-    now: Timestamp,
-) -> sqlx::Result<Option<User>> {
-    sqlx::query_as(
-        "INSERT INTO users (id, email, display_name, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
-         ON CONFLICT ON CONSTRAINT users_email_key DO NOTHING
-         RETURNING id, email, display_name, role, status_text, created_at",
-    )
-    .bind(id)
-    .bind(email)
-    .bind(display_name)
-    .bind(now.as_datetime())
     .fetch_optional(tx)
     .await
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::ApiError,
     http::{Form, Visitor, any_text, text},
-    limit::Rate,
+    limit::{Quota, Rate},
     state::AppState,
 };
 
@@ -70,7 +70,7 @@ pub(super) async fn start(state: &AppState, form: Result<Form, ApiError>) -> Res
     let mut form = form?;
     let phone = form.required("phone", phone_number);
     form.finish()?;
-    let phone = phone.ok_or_else(|| ApiError::Internal("a form finished without its fields".into()))?;
+    let phone = phone.ok_or_else(ApiError::unread_form)?;
     let name = codes.name_of(&phone);
     for (period, rate) in NUMBER_RATES {
         take(state, &format!("phone:{name}:{period}"), rate).await?;
@@ -95,7 +95,7 @@ pub(super) async fn verify(
     let display_name = form.optional("display_name", text(DisplayName::parse));
     form.finish()?;
     let (Some(phone), Some(code)) = (phone, code) else {
-        return Err(ApiError::Internal("a form finished without its fields".into()));
+        return Err(ApiError::unread_form());
     };
     if !codes.redeem(&phone, &code).await? {
         let subscriber = visitor.subscriber.as_str();
@@ -117,9 +117,7 @@ fn codes(state: &AppState) -> Result<&PhoneCodes, ApiError> {
 }
 
 async fn take(state: &AppState, key: &str, rate: Rate) -> Result<(), ApiError> {
-    let quota = state.limiter.take(key, rate).await;
-    let retry_after = quota.and_then(|quota| quota.retry_after);
-    retry_after.map_or(Ok(()), |retry_after| Err(ApiError::TooFast { retry_after }))
+    state.limiter.take(key, rate).await.map_or(Ok(()), Quota::check)
 }
 
 fn phone_number(value: &Value) -> Result<PhoneNumber, &'static str> {

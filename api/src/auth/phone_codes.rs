@@ -8,10 +8,11 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use deadpool_redis::redis::Script;
 use secrecy::ExposeSecret as _;
 
-use super::{code_sender::CodeSender, phone::PhoneNumber, refresh_token::random_bytes};
+use super::{code_sender::CodeSender, phone::PhoneNumber};
 use crate::{
     config::SignInSettings,
     error::ApiError,
+    random,
     redis::{Redis, RedisAway},
 };
 
@@ -63,7 +64,7 @@ impl PhoneCodes {
         let key = match &settings.phone_code_key {
             Some(key) => hmac::Key::new(hmac::HMAC_SHA256, key.expose_secret().as_bytes()),
             // In development alone: production was refused before.
-            None => hmac::Key::new(hmac::HMAC_SHA256, &random_bytes::<32>()?),
+            None => hmac::Key::new(hmac::HMAC_SHA256, &random::bytes::<32>()?),
         };
         Ok(Some(Self { redis, key, sender, keep: Script::new(KEEP), redeem: Script::new(REDEEM) }))
     }
@@ -109,7 +110,7 @@ impl PhoneCodes {
 
 fn random_code() -> Result<String, ApiError> {
     // Of so many bits the remainder is as good as even.
-    let number = u64::from_be_bytes(random_bytes()?) % CODES;
+    let number = u64::from_be_bytes(random::bytes()?) % CODES;
     Ok(format!("{number:06}"))
 }
 

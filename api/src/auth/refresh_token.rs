@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     error::ApiError,
+    random,
     redis::{Redis, RedisAway},
 };
 
@@ -81,7 +82,7 @@ impl fmt::Debug for RefreshTokens {
 impl RefreshToken {
     /// A new one for the family `sid`.
     pub(super) fn random(sid: SessionId) -> Result<Self, ApiError> {
-        let secret = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<SECRET_BYTES>()?);
+        let secret = BASE64_URL_SAFE_NO_PAD.encode(random::bytes::<SECRET_BYTES>()?);
         Ok(Self { sid, text: SecretString::from(format!("{sid}.{secret}")) })
     }
 
@@ -185,13 +186,6 @@ impl RefreshTokens {
     fn family_key(&self, sid: SessionId) -> String {
         format!("{}:refresh:{{{sid}}}", self.redis.prefix())
     }
-}
-
-/// Bytes nobody can guess.
-pub(super) fn random_bytes<const N: usize>() -> Result<[u8; N], ApiError> {
-    let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|error| ApiError::Internal(error.into()))?;
-    Ok(bytes)
 }
 
 fn away(error: RedisAway) -> ApiError {

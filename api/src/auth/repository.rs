@@ -18,6 +18,15 @@ pub(super) struct Account {
     pub(super) user: User,
 }
 
+/// An account that is to be made.
+pub(super) struct NewUser<'a> {
+    pub(super) email: Option<&'a str>,
+    /// None for who signs in by other means.
+    pub(super) password_hash: Option<&'a str>,
+    pub(super) display_name: &'a DisplayName,
+    pub(super) role: Role,
+}
+
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RevokedFor {
@@ -36,27 +45,26 @@ impl RevokedFor {
     }
 }
 
+/// Makes an account, unless another has the address.
 pub(super) async fn insert_user(
     tx: &mut PgConnection,
     id: UserId,
-    email: &str,
-    password_hash: &str,
-    display_name: &DisplayName,
-    role: Role,
+    new: &NewUser<'_>,
     now: Timestamp,
-) -> sqlx::Result<User> {
+) -> sqlx::Result<Option<User>> {
     sqlx::query_as(
         "INSERT INTO users (id, email, password_hash, display_name, role, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $6)
+         ON CONFLICT ON CONSTRAINT users_email_key DO NOTHING
          RETURNING id, email, display_name, role, status_text, created_at",
     )
     .bind(id)
-    .bind(email)
-    .bind(password_hash)
-    .bind(display_name)
-    .bind(role)
+    .bind(new.email)
+    .bind(new.password_hash)
+    .bind(new.display_name)
+    .bind(new.role)
     .bind(now.as_datetime())
-    .fetch_one(tx)
+    .fetch_optional(tx)
     .await
 }
 

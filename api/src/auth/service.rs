@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{
     password, refresh_repository,
     refresh_token::{RefreshToken, Rotation},
-    repository::{self, RevokedFor},
+    repository::{self, NewUser, RevokedFor},
     sign_in_delay::Attempt,
 };
 use crate::{
@@ -46,7 +46,7 @@ pub(super) async fn register(state: &AppState, mut form: Form) -> Result<SignedI
     let role = form.optional("role", users::own_role).flatten().unwrap_or(Role::User);
     form.finish()?;
     let (Some(email), Some(password), Some(display_name)) = (email, password, display_name) else {
-        return Err(ApiError::Internal("a form finished without its fields".into()));
+        return Err(ApiError::unread_form());
     };
     let hash = state.passwords.hash(password).await?;
     let (id, sid, now) = (UserId::random(), SessionId::random(), state.clock.now());
@@ -54,7 +54,9 @@ pub(super) async fn register(state: &AppState, mut form: Form) -> Result<SignedI
     // Redis first: if the commit fails, a token that nobody was given works for nobody.
     state.refresh_tokens.begin(&token).await?;
     let mut tx = state.pg.begin().await?;
-    let user = repository::insert_user(&mut tx, id, &email, &hash, &display_name, role, now).await.map_err(taken)?;
+    let new = NewUser { email: Some(&email), password_hash: Some(&hash), display_name: &display_name, role };
+    let in_use = || ApiError::refused(Code::EmailTaken, "sign in, or take another e-mail");
+    let user = repository::insert_user(&mut tx, id, &new, now).await?.ok_or_else(in_use)?;
     open_session(state, &mut tx, id, &token, now).await?;
     tx.commit().await?;
     tracing::info!(user.id = %id, session.id = %sid, "registered");
@@ -67,7 +69,7 @@ pub(super) async fn login(state: &AppState, visitor: &Visitor, mut form: Form) -
     let password = form.required("password", any_password);
     form.finish()?;
     let (Some(email), Some(password)) = (email, password) else {
-        return Err(ApiError::Internal("a form finished without its fields".into()));
+        return Err(ApiError::unread_form());
     };
     let attempt = Attempt::new(&email, &visitor.subscriber);
     if let Some(retry_after) = state.sign_in_delay.wait(&attempt).await {
@@ -201,20 +203,11 @@ pub(super) fn signed_in(
 }
 
 fn expires_at(state: &AppState, now: Timestamp) -> Result<Timestamp, ApiError> {
-    let millis = i64::try_from(state.refresh_tokens.valid_for.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_unix_millis(now.unix_millis().saturating_add(millis))
-        .map_err(|error| ApiError::Internal(error.into()))
+    now.plus(state.refresh_tokens.valid_for).map_err(|error| ApiError::Internal(error.into()))
 }
 
 fn not_refreshable() -> ApiError {
     ApiError::refused(Code::InvalidToken, "the refresh token does not work")
-}
-
-fn taken(error: sqlx::Error) -> ApiError {
-    match error.as_database_error().and_then(sqlx::error::DatabaseError::constraint) {
-        Some("users_email_key") => ApiError::refused(Code::EmailTaken, "sign in, or take another e-mail"),
-        _ => error.into(),
-    }
 }
 
 /// Reads an e-mail address, in lower case: one account, however it is spelled.

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    fmt::{self, Write as _},
+    fmt,
     time::{Duration, Instant},
 };
 
@@ -58,10 +58,8 @@ pub(super) struct Attempt {
 impl Attempt {
     pub(super) fn new(email: &str, subscriber: &str) -> Self {
         // A hash: who reads the keys does not read addresses of mail.
-        let mut account = String::from("account:");
-        for byte in Sha256::digest(email.as_bytes()).iter().take(16) {
-            write!(account, "{byte:02x}").expect("a String takes all that is written");
-        }
+        let digest = Sha256::digest(email.as_bytes());
+        let account = format!("account:{}", hex::encode(digest.first_chunk::<16>().unwrap_or(&[0; 16])));
         let address = format!("address:{subscriber}");
         Self { counted: [(account, ACCOUNT_FAILURES_FREE), (address, ADDRESS_FAILURES_FREE)] }
     }

@@ -5,7 +5,7 @@ use deadpool_redis::redis::cmd;
 use schema::ticket::Ticket;
 use serde::Serialize;
 
-use crate::{error::ApiError, http::Identity, state::AppState};
+use crate::{error::ApiError, http::Identity, random, state::AppState};
 
 /// A ticket as its holder gets it.
 #[derive(Serialize)]
@@ -16,7 +16,7 @@ pub(super) struct Issued {
 
 /// Issues a ticket that lets `caller` in once, within 30 s.
 pub(super) async fn issue(state: &AppState, caller: Identity) -> Result<Issued, ApiError> {
-    let ticket = BASE64_URL_SAFE_NO_PAD.encode(super::refresh_token::random_bytes::<32>()?);
+    let ticket = BASE64_URL_SAFE_NO_PAD.encode(random::bytes::<32>()?);
     let stands_for = Ticket { user_id: caller.user_id, sid: caller.sid, exp: caller.expires_at };
     let value = serde_json::to_string(&stands_for).map_err(|error| ApiError::Internal(error.into()))?;
     let key = Ticket::redis_key(state.redis.prefix(), &ticket);

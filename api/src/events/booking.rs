@@ -25,7 +25,7 @@ impl Booking {
         let Some(before) = &self.0 else { return Ok(false) };
         match before.status {
             Status::Proposed => {
-                step(tx, before, Status::Confirmed, ChangeKind::EventConfirmed, now).await?;
+                change::step(tx, before, Status::Confirmed, ChangeKind::EventConfirmed, None, now).await?;
                 Ok(true)
             }
             Status::Confirmed | Status::Completed => Ok(true),
@@ -36,23 +36,10 @@ impl Booking {
     /// It is not paid: the slot is to be had again.
     pub(crate) async fn call_off(&self, tx: &mut PgConnection, now: Timestamp) -> Result<(), ApiError> {
         let Some(before) = self.0.as_ref().filter(|event| event.status.is_open()) else { return Ok(()) };
-        step(tx, before, Status::Cancelled, ChangeKind::EventCancelled, now).await?;
+        change::step(tx, before, Status::Cancelled, ChangeKind::EventCancelled, None, now).await?;
         match before.slot_id {
             Some(slot) => slots::reopen(tx, slot, before.id, now).await,
             None => Ok(()),
         }
     }
-}
-
-async fn step(
-    tx: &mut PgConnection,
-    before: &Event,
-    status: Status,
-    kind: ChangeKind,
-    now: Timestamp,
-) -> Result<(), ApiError> {
-    let event = Event { status, version: before.version + 1, updated_at: now, ..before.clone() };
-    repository::update(tx, &event).await?;
-    let fields = event.changes_since(Some(before));
-    change::tell(tx, &event, kind, None, fields).await
 }

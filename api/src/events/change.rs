@@ -1,19 +1,38 @@
 //! What is told of a change: the envelope on EVENTS, and a line in the room where people should see it there.
 
-use aws_lc_rs::rand;
 use schema::{
     change::{ChangeKind, FieldChange},
+    clock::Timestamp,
     history::Link,
     id::{ChangeId, RoomId, UserId},
 };
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{model::Event, repository};
+use super::{
+    model::{Event, Status},
+    repository,
+};
 use crate::{
     error::ApiError,
     outbox::{self, NewChange},
+    random,
 };
+
+/// Moves an event to another state, and tells of it; without an actor the system did it.
+pub(super) async fn step(
+    tx: &mut PgConnection,
+    before: &Event,
+    status: Status,
+    kind: ChangeKind,
+    actor: Option<UserId>,
+    now: Timestamp,
+) -> Result<Event, ApiError> {
+    let event = Event { status, version: before.version + 1, updated_at: now, ..before.clone() };
+    repository::update(tx, &event).await?;
+    tell(tx, &event, kind, actor, event.changes_since(Some(before))).await?;
+    Ok(event)
+}
 
 /// Tells of a change of an event's fields or state, as of `event.version`; without an actor the system did it.
 pub(super) async fn tell(
@@ -64,7 +83,7 @@ fn new(event: &Event, kind: ChangeKind, actor: Option<UserId>) -> NewChange {
 /// Seals the change, and hangs it on the chain: the event's row is locked, so that its changes come one by one.
 async fn append(tx: &mut PgConnection, event: &Event, mut change: NewChange) -> Result<(), ApiError> {
     let id = ChangeId::random();
-    let fields = change.fields.into_iter().map(|field| Ok(field.sealed(salt()?)));
+    let fields = change.fields.into_iter().map(|field| Ok(field.sealed(random::bytes()?)));
     change.fields = fields.collect::<Result<_, ApiError>>()?;
     let before = repository::find_history_hash(tx, event.id).await?;
     let link = Link {
@@ -82,10 +101,4 @@ async fn append(tx: &mut PgConnection, event: &Event, mut change: NewChange) -> 
     repository::set_history_hash(tx, event.id, &hash).await?;
     change.hash = Some(hash);
     outbox::append_change(tx, event.id.as_uuid(), id, change).await
-}
-
-fn salt() -> Result<[u8; 16], ApiError> {
-    let mut salt = [0; 16];
-    rand::fill(&mut salt).map_err(|_no_entropy| ApiError::Internal("no random bytes".into()))?;
-    Ok(salt)
 }

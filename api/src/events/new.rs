@@ -44,7 +44,6 @@ impl NewEvent {
                 participant_ids.push(person);
             }
         }
-        let lacking = || ApiError::Internal("a form finished without its fields".into());
         let times = if let Some(slot) = slot {
             for (field, said, sold) in
                 [("starts_at", self.starts_at, slot.starts_at), ("ends_at", self.ends_at, slot.ends_at)]
@@ -61,8 +60,8 @@ impl NewEvent {
                 time_zone: slot.time_zone.clone(),
             }
         } else {
-            let (starts_at, ends_at) = self.starts_at.zip(self.ends_at).ok_or_else(lacking)?;
-            let zone = self.zone.or_else(|| Zone::parse("UTC")).ok_or_else(lacking)?;
+            let (starts_at, ends_at) = self.starts_at.zip(self.ends_at).ok_or_else(ApiError::unread_form)?;
+            let zone = self.zone.or_else(|| Zone::parse("UTC")).ok_or_else(ApiError::unread_form)?;
             Times {
                 starts_at,
                 ends_at,
@@ -73,8 +72,8 @@ impl NewEvent {
         };
         let title = match (self.title, slot) {
             (Some(title), _) => title,
-            (None, Some(slot)) => Title::parse(slot.service.as_str()).map_err(|_never| lacking())?,
-            (None, None) => return Err(lacking()),
+            (None, Some(slot)) => Title::parse(slot.service.as_str()).map_err(|_never| ApiError::unread_form())?,
+            (None, None) => return Err(ApiError::unread_form()),
         };
         let Times { starts_at, ends_at, local_starts_at, local_ends_at, time_zone } = times;
         Ok(Event {

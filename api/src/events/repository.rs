@@ -59,21 +59,13 @@ pub(super) async fn find_for_update(
     id: EventId,
     caller: Identity,
 ) -> sqlx::Result<Option<Event>> {
-    // First the lock, then the look: what another transaction changed while we waited is seen.
-    sqlx::query("SELECT FROM events WHERE id = $1 FOR UPDATE").bind(id).execute(&mut *tx).await?;
-    sqlx::query_as(select_event!(
-        "WHERE e.id = $1 AND e.deleted_at IS NULL
-         AND ($3 OR EXISTS (SELECT FROM room_members m WHERE m.room_id = e.id AND m.user_id = $2))"
-    ))
-    .bind(id)
-    .bind(caller.user_id)
-    .bind(caller.is_admin)
-    .fetch_optional(tx)
-    .await
+    let event = lock(tx, id).await?;
+    Ok(event.filter(|event| caller.is_admin || event.participant_ids.contains(&caller.user_id)))
 }
 
 /// As [`find_for_update`], whoever asks.
 pub(super) async fn lock(tx: &mut PgConnection, id: EventId) -> sqlx::Result<Option<Event>> {
+    // First the lock, then the look: what another transaction changed while we waited is seen.
     sqlx::query("SELECT FROM events WHERE id = $1 FOR UPDATE").bind(id).execute(&mut *tx).await?;
     sqlx::query_as(select_event!("WHERE e.id = $1 AND e.deleted_at IS NULL")).bind(id).fetch_optional(tx).await
 }

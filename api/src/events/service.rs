@@ -101,9 +101,7 @@ pub(super) async fn create(
     let fields = event.changes_since(None);
     change::tell_members(&mut tx, &event, ChangeKind::EventCreated, caller.user_id, fields, (added, vec![])).await?;
     tx.commit().await?;
-    if let Some(payment) = event.payment_id {
-        payments::start(state, payment).await;
-    }
+    payments::start(state, event.payment_id).await;
     Ok(event)
 }
 
@@ -154,9 +152,7 @@ pub(super) async fn delete(
     let nobody = (vec![], vec![]);
     change::tell_members(&mut tx, &event, ChangeKind::EventDeleted, caller.user_id, vec![], nobody).await?;
     tx.commit().await?;
-    if let Some(payment) = refund {
-        payments::start(state, payment).await;
-    }
+    payments::start(state, refund).await;
     Ok(())
 }
 
@@ -192,19 +188,13 @@ async fn step(
     if status != Status::Cancelled && payments::is_open(&mut tx, id).await? {
         return Err(ApiError::refused(Code::Conflict, "its slot is not paid yet"));
     }
-    let mut event = Event { status, ..before.clone() };
-    touch(state, &mut event);
-    repository::update(&mut tx, &event).await?;
+    let event = change::step(&mut tx, &before, status, kind, Some(caller.user_id), state.clock.now()).await?;
     let refund = match event.status {
         Status::Cancelled => free_slot(&mut tx, &event, caller.user_id).await?,
         Status::Proposed | Status::Confirmed | Status::Completed => None,
     };
-    let fields = event.changes_since(Some(&before));
-    change::tell(&mut tx, &event, kind, Some(caller.user_id), fields).await?;
     tx.commit().await?;
-    if let Some(payment) = refund {
-        payments::start(state, payment).await;
-    }
+    payments::start(state, refund).await;
     Ok(event)
 }
 

@@ -67,7 +67,7 @@ pub(crate) fn visitor(
 fn within(quota: Option<Quota>) -> Result<(), ApiError> {
     let Some(quota) = quota else { return Ok(()) };
     request::note_quota(quota);
-    quota.retry_after.map_or(Ok(()), |retry_after| Err(ApiError::TooFast { retry_after }))
+    quota.check()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -7,7 +7,7 @@ use std::{fmt, num::NonZeroU32, time::Duration};
 
 use deadpool_redis::redis::Script;
 
-use crate::redis::Redis;
+use crate::{error::ApiError, redis::Redis};
 use local::LocalBuckets;
 
 /// So many at once, and one more every so often.
@@ -30,6 +30,13 @@ pub(crate) struct Quota {
     pub(crate) reset: Duration,
     /// When the request may pass that was one too many.
     pub(crate) retry_after: Option<Duration>,
+}
+
+impl Quota {
+    /// Refuses the request that was one too many.
+    pub(crate) fn check(self) -> Result<(), ApiError> {
+        self.retry_after.map_or(Ok(()), |retry_after| Err(ApiError::TooFast { retry_after }))
+    }
 }
 
 /// Counts requests.

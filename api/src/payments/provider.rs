@@ -2,14 +2,13 @@
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use aws_lc_rs::rand;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures_util::future::BoxFuture;
 use ops::settings::{BadSetting, CommonSettings, seconds};
 use secrecy::SecretString;
 
 use super::{model::Payment, stripe::Stripe};
-use crate::error::ApiError;
+use crate::{error::ApiError, random};
 
 /// How slots with a price are paid.
 #[derive(Clone, Debug, clap::Args)]
@@ -103,9 +102,7 @@ struct Fake;
 impl Provider for Fake {
     fn create<'a>(&'a self, payment: &'a Payment) -> BoxFuture<'a, Result<Intent, ApiError>> {
         Box::pin(async move {
-            let mut secret = [0_u8; 16];
-            rand::fill(&mut secret).map_err(|_no_entropy| ApiError::Internal("no random bytes".into()))?;
-            let secret = BASE64_URL_SAFE_NO_PAD.encode(secret);
+            let secret = BASE64_URL_SAFE_NO_PAD.encode(random::bytes::<16>()?);
             let reference = format!("pi_fake_{}", payment.id);
             Ok(Intent { client_secret: format!("{reference}_secret_{secret}"), reference })
         })

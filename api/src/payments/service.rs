@@ -52,7 +52,7 @@ pub(crate) async fn request(
         client_secret: None,
         refunded_amount: 0,
         failure: None,
-        expires_at: later(now, state.slot_held_for)?,
+        expires_at: now.plus(state.slot_held_for).map_err(|error| ApiError::Internal(error.into()))?,
         created_at: now,
         updated_at: now,
         provider_ref: None,
@@ -63,8 +63,10 @@ pub(crate) async fn request(
     Ok(Some(payment.id))
 }
 
-/// Asks the provider for a payment that was just requested; what fails now is tried again by [`super::run`].
-pub(crate) async fn start(state: &AppState, id: PaymentId) {
+/// Tells the provider what it has to be told of a payment, if there is one; what fails now is tried again by
+/// [`super::run`].
+pub(crate) async fn start(state: &AppState, id: Option<PaymentId>) {
+    let Some(id) = id else { return };
     let settled = async {
         match repository::find(&state.pg, id).await? {
             Some(payment) => settle(state, &payment).await,
@@ -144,7 +146,7 @@ pub(super) async fn refund(
     repository::update(&mut tx, &payment).await?;
     tx.commit().await?;
     tracing::info!(payment.id = %id, user.id = %caller.user_id, "refund asked for");
-    start(state, id).await;
+    start(state, Some(id)).await;
     show(state, caller, id).await
 }
 
@@ -193,7 +195,7 @@ pub(super) async fn hear(state: &AppState, notice: Notice) -> Result<(), ApiErro
     tx.commit().await?;
     tracing::info!(payment.id = %id, status = ?payment.status, "the provider has spoken");
     if payment.refund_due > payment.refunded_amount {
-        start(state, id).await;
+        start(state, Some(id)).await;
     }
     Ok(())
 }
@@ -257,12 +259,6 @@ fn give_up(payment: &mut Payment, why: &str) {
     payment.status = Status::Failed;
     payment.failure = Some(why.to_owned());
     payment.is_cancel_due = payment.provider_ref.is_some();
-}
-
-fn later(now: Timestamp, by: Duration) -> Result<Timestamp, ApiError> {
-    let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_unix_millis(now.unix_millis().saturating_add(millis))
-        .map_err(|error| ApiError::Internal(error.into()))
 }
 
 fn not_found() -> ApiError {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use schema::clock::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::{repository, service};
@@ -11,7 +10,7 @@ use crate::{error::ApiError, state::AppState};
 /// How often something is looked for.
 const EVERY: Duration = Duration::from_secs(1);
 /// Before a word is said again.
-const AGAIN_AFTER_MILLIS: i64 = 5_000;
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Payments looked after in one round.
 const ROUND_MAX: i64 = 50;
 
@@ -55,7 +54,7 @@ async fn tell(state: &AppState) {
 
 async fn tell_due(state: &AppState) -> Result<(), ApiError> {
     let now = state.clock.now();
-    let before = Timestamp::from_unix_millis(now.unix_millis().saturating_sub(AGAIN_AFTER_MILLIS)).unwrap_or(now);
+    let before = now.minus(AGAIN_AFTER).unwrap_or(now);
     for payment in repository::list_due(&state.pg, before, ROUND_MAX).await? {
         if let Err(error) = service::settle(state, &payment).await {
             tracing::warn!(payment.id = %payment.id, %error, "the provider was not told: trying again");

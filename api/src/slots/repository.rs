@@ -9,15 +9,17 @@ use uuid::Uuid;
 
 use super::model::Slot;
 
+/// What a slot's row holds.
+macro_rules! columns {
+    () => {
+        "id, owner_id, series_id, service, starts_at, ends_at, local_starts_at, local_ends_at, time_zone, price_amount,
+         price_currency, free_until_hours, is_available, event_id, version, created_at, updated_at"
+    };
+}
+
 macro_rules! select_slot {
     ($rest:literal) => {
-        concat!(
-            "SELECT id, owner_id, series_id, service, starts_at, ends_at, local_starts_at, local_ends_at, time_zone,
-                    price_amount, price_currency, free_until_hours, is_available, event_id, version, created_at,
-                    updated_at
-             FROM open_slots ",
-            $rest
-        )
+        concat!("SELECT ", columns!(), " FROM open_slots ", $rest)
     };
 }
 
@@ -88,32 +90,33 @@ pub(super) async fn list(
     .await
 }
 
+/// Writes new slots, in one statement: those of one rule differ in their ids and times alone.
 pub(super) async fn insert(tx: &mut PgConnection, slots: &[Slot]) -> sqlx::Result<()> {
-    for slot in slots {
-        sqlx::query(
-            "INSERT INTO open_slots (id, owner_id, series_id, service, starts_at, ends_at, local_starts_at, local_ends_at,
-                                     time_zone, price_amount, price_currency, free_until_hours, is_available, version,
-                                     created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)",
-        )
-        .bind(slot.id)
-        .bind(slot.owner_id)
-        .bind(slot.series_id)
-        .bind(&slot.service)
-        .bind(slot.starts_at.as_datetime())
-        .bind(slot.ends_at.as_datetime())
-        .bind(slot.local_starts_at)
-        .bind(slot.local_ends_at)
-        .bind(&slot.time_zone)
-        .bind(slot.price.as_ref().map(|price| price.amount))
-        .bind(slot.price.as_ref().map(|price| &price.currency))
-        .bind(slot.free_until_hours)
-        .bind(slot.is_available)
-        .bind(slot.version)
-        .bind(slot.created_at.as_datetime())
-        .execute(&mut *tx)
-        .await?;
-    }
+    let Some(first) = slots.first() else { return Ok(()) };
+    sqlx::query(
+        "INSERT INTO open_slots (id, starts_at, ends_at, local_starts_at, local_ends_at, owner_id, series_id, service,
+                                 time_zone, price_amount, price_currency, free_until_hours, is_available, version,
+                                 created_at, updated_at)
+         SELECT s.*, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15
+         FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamp[], $5::timestamp[]) AS s",
+    )
+    .bind(slots.iter().map(|slot| slot.id).collect::<Vec<_>>())
+    .bind(slots.iter().map(|slot| slot.starts_at.as_datetime()).collect::<Vec<_>>())
+    .bind(slots.iter().map(|slot| slot.ends_at.as_datetime()).collect::<Vec<_>>())
+    .bind(slots.iter().map(|slot| slot.local_starts_at).collect::<Vec<_>>())
+    .bind(slots.iter().map(|slot| slot.local_ends_at).collect::<Vec<_>>())
+    .bind(first.owner_id)
+    .bind(first.series_id)
+    .bind(&first.service)
+    .bind(&first.time_zone)
+    .bind(first.price.as_ref().map(|price| price.amount))
+    .bind(first.price.as_ref().map(|price| &price.currency))
+    .bind(first.free_until_hours)
+    .bind(first.is_available)
+    .bind(first.version)
+    .bind(first.created_at.as_datetime())
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -181,13 +184,12 @@ pub(super) async fn take(
     event: EventId,
     now: Timestamp,
 ) -> sqlx::Result<Option<Slot>> {
-    sqlx::query_as(
+    sqlx::query_as(concat!(
         "UPDATE open_slots SET is_available = false, event_id = $2, version = version + 1, updated_at = $3
          WHERE id = $1 AND is_available AND deleted_at IS NULL AND ends_at > $3
-         RETURNING id, owner_id, series_id, service, starts_at, ends_at, local_starts_at, local_ends_at, time_zone,
-                   price_amount, price_currency, free_until_hours, is_available, event_id, version, created_at,
-                   updated_at",
-    )
+         RETURNING ",
+        columns!()
+    ))
     .bind(id)
     .bind(event)
     .bind(now.as_datetime())

@@ -237,7 +237,7 @@ fn read_new(owner_id: UserId, now: Timestamp, mut form: Form) -> Result<(Vec<Slo
     }
     form.finish()?;
     let (Some(service), Some(starts_at), Some(ends_at), Some(zone)) = (service, starts_at, ends_at, zone) else {
-        return Err(ApiError::Internal("a form finished without its fields".into()));
+        return Err(ApiError::unread_form());
     };
     let series_id = repeat.is_some().then(Uuid::now_v7);
     let first = wall(&zone, starts_at)?;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use time::{Duration, format_description::well_known::Rfc3339, macros::datetime};
 
 use crate::harness::{Person, TestApi, read};
 
@@ -73,45 +74,63 @@ const ROWS: &[Row] = &[
     ("message_status", READ),
 ];
 
+/// Everybody there is, in the order of the rows; nobody comes first.
+struct People<'a> {
+    all: [Option<Person<'a>>; 6],
+    newcomer: Person<'a>,
+}
+
+impl<'a> People<'a> {
+    async fn new(api: &'a TestApi, name: &str) -> Self {
+        let person = async |who: &str| api.user(&format!("{name}-{who}")).await;
+        let (stranger, removed, member) = (person("stranger").await, person("removed").await, person("member").await);
+        let owner = api.seller(&format!("{name}-owner")).await;
+        let (admin, newcomer) = (person("admin").await, person("newcomer").await);
+        // Before their first request: what somebody is, is remembered for a moment.
+        let change = "UPDATE users SET role = 'admin' WHERE id = $1";
+        sqlx::query(change).bind(admin.id).execute(&api.pg).await.unwrap();
+        Self { all: [None, Some(stranger), Some(removed), Some(member), Some(owner), Some(admin)], newcomer }
+    }
+
+    fn get(&self, place: usize) -> &Person<'a> {
+        self.all[place].as_ref().unwrap()
+    }
+}
+
 /// What one look needs: an event with its people, a slot, and a booked one with its payment.
 struct Scene<'a> {
-    people: [Option<Person<'a>>; 6],
+    people: &'a People<'a>,
     event: String,
     message: String,
     slot: String,
     payment: String,
-    newcomer: Person<'a>,
 }
 
 impl<'a> Scene<'a> {
-    async fn new(api: &'a TestApi, name: &str) -> Self {
-        let person = async |who: &str| api.user(&format!("{name}-{who}")).await;
-        let (stranger, removed, member) = (person("stranger").await, person("removed").await, person("member").await);
-        let (owner, admin, newcomer) = (person("owner").await, person("admin").await, person("newcomer").await);
-        // Before their first request: what somebody is, is remembered for a moment.
-        for (id, role) in [(owner.id, "business"), (admin.id, "admin")] {
-            let change = "UPDATE users SET role = $2 WHERE id = $1";
-            sqlx::query(change).bind(id).bind(role).execute(&api.pg).await.unwrap();
-        }
-        let event = owner.makes_event("Lunch", &[&member, &removed]).await["id"].as_str().unwrap().to_owned();
+    /// The `number`th of a test: nobody's slots overlap.
+    async fn new(people: &'a People<'a>, number: i64) -> Self {
+        let (removed, member, owner) = (people.get(2), people.get(3), people.get(4));
+        let event = owner.makes_event("Lunch", &[member, removed]).await["id"].as_str().unwrap().to_owned();
         let gone = owner.delete(&format!("/events/{event}/participants/{}", removed.id)).await;
         assert_eq!(gone.status(), 204);
         let message = owner.says(event.parse().unwrap(), "hello", "hello").await["id"].as_str().unwrap().to_owned();
-        let offers = async |hour: u32, price: Value| {
-            let at = |minute: u32| format!("2030-01-01T{hour:02}:{minute:02}:00Z");
-            let body = json!({"service": "Haircut", "starts_at": at(0), "ends_at": at(30), "price": price});
+        let begins = datetime!(2030-01-01 0:00 UTC) + Duration::hours(number);
+        let offers = async |minutes: i64, price: Value| {
+            let at = |minutes: i64| (begins + Duration::minutes(minutes)).format(&Rfc3339).unwrap();
+            let body = json!({
+                "service": "Haircut", "starts_at": at(minutes), "ends_at": at(minutes + 20), "price": price,
+            });
             read(owner.post("/open_slots", body).await, 201).await["id"].as_str().unwrap().to_owned()
         };
-        let slot = offers(10, json!(null)).await;
-        let sold = offers(12, json!({"amount": 100, "currency": "EUR"})).await;
+        let slot = offers(0, json!(null)).await;
+        let sold = offers(30, json!({"amount": 100, "currency": "EUR"})).await;
         let booked = read(member.post("/events", json!({"slot_id": sold})).await, 201).await;
         let payment = booked["payment_id"].as_str().unwrap().to_owned();
-        let people = [None, Some(stranger), Some(removed), Some(member), Some(owner), Some(admin)];
-        Self { people, event, message, slot, payment, newcomer }
+        Self { people, event, message, slot, payment }
     }
 
     fn address(&self, path: &str) -> String {
-        let member = self.people[3].as_ref().unwrap().id.to_string();
+        let member = self.people.get(3).id.to_string();
         let mut address = path.to_owned();
         for (name, id) in [
             ("{event_id}", &self.event),
@@ -135,7 +154,7 @@ impl<'a> Scene<'a> {
             "change_me" => json!({"status_text": "here"}),
             "create_event" => times,
             "change_event" => json!({"title": "Dinner"}),
-            "add_participant" => json!({"user_id": self.newcomer.id}),
+            "add_participant" => json!({"user_id": self.people.newcomer.id}),
             "answer_event" => json!({"answer": "accepted"}),
             "mark_attendance" => json!({"attendance": "checked_in"}),
             "create_slot" => {
@@ -154,7 +173,8 @@ async fn everybody_may_do_what_is_theirs_and_nothing_else(pool: PgPool) {
     let api = TestApi::with(pool, &["--limits=off"]).await;
     let _store = api.runs_a_worker().await;
     let document = read(api.root("/api/v1/openapi.json").send().await.unwrap(), 200).await;
-    let mut named = BTreeSet::new();
+    let (mut named, mut scenes) = (BTreeSet::new(), 0..);
+    let everybody = People::new(&api, "all").await;
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let id = operation["operationId"].as_str().unwrap();
@@ -165,17 +185,26 @@ async fn everybody_may_do_what_is_theirs_and_nothing_else(pool: PgPool) {
                 assert_eq!(operation["security"], json!([]), "{id} is said to be open");
                 continue;
             }
-            let scene = Scene::new(&api, id).await;
+            // Who signs out is not there any more for the others, nor for another scene.
+            let leaving;
+            let leaves = id.starts_with("logout");
+            let people = if leaves {
+                leaving = People::new(&api, id).await;
+                &leaving
+            } else {
+                &everybody
+            };
+            let scene = Scene::new(people, scenes.next().unwrap()).await;
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             // Who may not do it goes first: who may, may change what the others would find.
             for (place, status) in expected.iter().enumerate() {
-                let scene = if place > 2 && method != Method::GET {
-                    &Scene::new(&api, &format!("{id}-{place}")).await
+                let scene = if place > 2 && method != Method::GET && !leaves {
+                    &Scene::new(people, scenes.next().unwrap()).await
                 } else {
                     &scene
                 };
                 let address = scene.address(path);
-                let request = match &scene.people[place] {
+                let request = match &people.all[place] {
                     Some(person) => person.request(method.clone(), &address),
                     None => api.request(method.clone(), &address),
                 };

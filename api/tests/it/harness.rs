@@ -197,8 +197,17 @@ impl TestApi {
 
     /// Somebody new.
     pub(crate) async fn user(&self, name: &str) -> Person<'_> {
-        let email = format!("{name}@example.org");
-        let body = json!({"email": email, "password": format!("password of {name}"), "display_name": name});
+        self.signs_up(name, "user").await
+    }
+
+    /// Somebody new who offers time.
+    pub(crate) async fn seller(&self, name: &str) -> Person<'_> {
+        self.signs_up(name, "business").await
+    }
+
+    async fn signs_up(&self, name: &str, role: &str) -> Person<'_> {
+        let (email, password) = (format!("{name}@example.org"), format!("password of {name}"));
+        let body = json!({"email": email, "password": password, "display_name": name, "role": role});
         let answer = read(self.post("/auth/register", body).await, 201).await;
         self.person(&answer)
     }

@@ -15,14 +15,6 @@ use crate::harness::{Person, TestApi, eventually, read, refused, wrong_fields};
 /// What development signs notices with.
 const SECRET: &str = "development";
 
-async fn seller<'a>(api: &'a TestApi, name: &str) -> Person<'a> {
-    let body = json!({
-        "email": format!("{name}@example.org"), "password": format!("password of {name}"), "display_name": name,
-        "role": "business",
-    });
-    api.person(&read(api.post("/auth/register", body).await, 201).await)
-}
-
 async fn offers(seller: &Person<'_>, hour: u32) -> Value {
     let body = json!({
         "service": "Massage", "price": {"amount": 4500, "currency": "EUR"},
@@ -47,8 +39,7 @@ fn reference(payment: &Value) -> String {
 fn signature(body: &str, at: i64, secret: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let tag = hmac::sign(&key, format!("{at}.{body}").as_bytes());
-    let tag = tag.as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-    format!("t={at},v1={tag}")
+    format!("t={at},v1={}", hex::encode(tag))
 }
 
 async fn send(api: &TestApi, body: &str, signature: &str) -> Response {
@@ -74,7 +65,7 @@ async fn is_free(person: &Person<'_>, slot: &Value) -> bool {
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_paid_slot_is_confirmed_and_a_repeated_notice_changes_nothing(pool: PgPool) {
     let api = TestApi::start(pool).await;
-    let (zoe, ann, bob) = (seller(&api, "zoe").await, api.user("ann").await, api.user("bob").await);
+    let (zoe, ann, bob) = (api.seller("zoe").await, api.user("ann").await, api.user("bob").await);
     let slot = offers(&zoe, 10).await;
     let event = books(&ann, &slot).await;
     assert_eq!(event["status"], "proposed");
@@ -116,7 +107,7 @@ async fn only_what_is_signed_now_is_heard(pool: PgPool) {
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn what_is_not_paid_in_time_is_free_again_and_late_money_goes_back(pool: PgPool) {
     let api = TestApi::with(pool, &["--slot-hold-secs=1", "--limits=off"]).await;
-    let (zoe, ann, bob) = (seller(&api, "zoe").await, api.user("ann").await, api.user("bob").await);
+    let (zoe, ann, bob) = (api.seller("zoe").await, api.user("ann").await, api.user("bob").await);
     let slot = offers(&zoe, 10).await;
     let event = books(&ann, &slot).await;
     eventually("the hold is over", async || is_free(&bob, &slot).await.then_some(())).await;
@@ -132,7 +123,7 @@ async fn what_is_not_paid_in_time_is_free_again_and_late_money_goes_back(pool: P
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_declined_payment_frees_the_slot(pool: PgPool) {
     let api = TestApi::start(pool).await;
-    let (zoe, ann) = (seller(&api, "zoe").await, api.user("ann").await);
+    let (zoe, ann) = (api.seller("zoe").await, api.user("ann").await);
     let slot = offers(&zoe, 10).await;
     let event = books(&ann, &slot).await;
     let wanted = payment(&ann, &event).await;
@@ -144,7 +135,7 @@ async fn a_declined_payment_frees_the_slot(pool: PgPool) {
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn money_goes_back_by_the_sellers_word_or_by_cancelling_in_time(pool: PgPool) {
     let api = TestApi::start(pool).await;
-    let (zoe, ann) = (seller(&api, "zoe").await, api.user("ann").await);
+    let (zoe, ann) = (api.seller("zoe").await, api.user("ann").await);
     let paid = async |hour: u32| {
         let event = books(&ann, &offers(&zoe, hour).await).await;
         let wanted = payment(&ann, &event).await;
@@ -215,7 +206,7 @@ async fn a_real_provider_is_asked_once_for_each_thing_however_often_it_fails(poo
     ];
     let api = TestApi::with(pool, &settings).await;
     api.runs(server);
-    let (zoe, ann) = (seller(&api, "zoe").await, api.user("ann").await);
+    let (zoe, ann) = (api.seller("zoe").await, api.user("ann").await);
     let event = books(&ann, &offers(&zoe, 10).await).await;
     // The first try failed; the booking stands, and the provider is asked again under the same key.
     let wanted = eventually("the provider was asked", async || {

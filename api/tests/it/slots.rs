@@ -5,7 +5,7 @@ use reqwest::Response;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::harness::{Person, TestApi, read, refused, wrong_fields};
+use crate::harness::{Person, TestApi, eventually, read, refused, wrong_fields};
 
 fn id(value: &Value) -> &str {
     value["id"].as_str().unwrap()
@@ -15,22 +15,9 @@ fn offer(starts_at: &str, ends_at: &str) -> Value {
     json!({"service": "Haircut", "starts_at": starts_at, "ends_at": ends_at, "time_zone": "Asia/Seoul"})
 }
 
-/// Somebody who offers time.
-async fn barber<'a>(api: &'a TestApi, name: &str) -> Person<'a> {
-    let barber = api.user(name).await;
-    read(barber.patch("/users/me", json!({"role": "business"})).await, 200).await;
-    // Who they are is known for half a second.
-    crate::harness::eventually("the role counts", async || {
-        let answer = barber.post("/open_slots", json!({})).await;
-        (answer.status() != 403).then_some(())
-    })
-    .await;
-    barber
-}
-
-async fn offers(barber: &Person<'_>, hour: u32) -> Value {
+async fn offers(seller: &Person<'_>, hour: u32) -> Value {
     let body = offer(&format!("2030-01-01T{hour:02}:00:00Z"), &format!("2030-01-01T{:02}:00:00Z", hour + 1));
-    read(barber.post("/open_slots", body).await, 201).await
+    read(seller.post("/open_slots", body).await, 201).await
 }
 
 async fn books(person: &Person<'_>, slot: &Value) -> Response {
@@ -40,9 +27,16 @@ async fn books(person: &Person<'_>, slot: &Value) -> Response {
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_slot_is_offered_found_changed_and_withdrawn(pool: PgPool) {
     let api = TestApi::start(pool).await;
-    let (zoe, ann) = (barber(&api, "zoe").await, api.user("ann").await);
+    let (zoe, ann) = (api.user("zoe").await, api.user("ann").await);
     refused(ann.post("/open_slots", offer("2030-01-01T10:00:00Z", "2030-01-01T11:00:00Z")).await, 403, "forbidden")
         .await;
+    read(zoe.patch("/users/me", json!({"role": "business"})).await, 200).await;
+    // Who they are is known for half a second.
+    eventually("the role counts", async || {
+        let answer = zoe.post("/open_slots", json!({})).await;
+        (answer.status() != 403).then_some(())
+    })
+    .await;
     let mut body = offer("2030-01-01T10:00:00Z", "2030-01-01T11:00:00Z");
     body["price"] = json!({"amount": 3500, "currency": "eur"});
     let slot = read(zoe.post("/open_slots", body).await, 201).await;
@@ -87,7 +81,7 @@ async fn a_slot_is_offered_found_changed_and_withdrawn(pool: PgPool) {
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn what_is_no_slot_is_refused_field_by_field(pool: PgPool) {
     let api = TestApi::start(pool).await;
-    let zoe = barber(&api, "zoe").await;
+    let zoe = api.seller("zoe").await;
     let body = json!({
         "service": " ", "starts_at": "2030-01-01T10:00:00Z", "ends_at": "2030-01-01T10:00:00Z", "time_zone": "Moon/Base",
         "price": {"amount": 12.5, "currency": "EUR"}, "free_until_hours": -1, "repeat": {"freq": "daily"},
@@ -109,7 +103,7 @@ async fn what_is_no_slot_is_refused_field_by_field(pool: PgPool) {
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_rule_makes_many_slots_at_the_same_time_on_the_wall(pool: PgPool) {
     let api = TestApi::start(pool).await;
-    let zoe = barber(&api, "zoe").await;
+    let zoe = api.seller("zoe").await;
     // Summer time begins on 31 March 2030.
     let mut body = offer("2030-03-24T08:00:00Z", "2030-03-24T08:30:00Z");
     body["time_zone"] = json!("Europe/Berlin");
@@ -133,7 +127,7 @@ async fn a_rule_makes_many_slots_at_the_same_time_on_the_wall(pool: PgPool) {
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_booked_slot_is_an_event_with_its_seller(pool: PgPool) {
     let api = TestApi::start(pool).await;
-    let (zoe, ann, bob) = (barber(&api, "zoe").await, api.user("ann").await, api.user("bob").await);
+    let (zoe, ann, bob) = (api.seller("zoe").await, api.user("ann").await, api.user("bob").await);
     let slot = offers(&zoe, 10).await;
     refused(books(&zoe, &slot).await, 403, "forbidden").await;
     let wrong = json!({"slot_id": slot["id"], "starts_at": "2030-01-01T10:15:00Z"});
@@ -160,7 +154,7 @@ async fn a_booked_slot_is_an_event_with_its_seller(pool: PgPool) {
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_cancelled_booking_frees_its_slot_by_the_sellers_policy(pool: PgPool) {
     let api = TestApi::start(pool).await;
-    let (zoe, ann, bob) = (barber(&api, "zoe").await, api.user("ann").await, api.user("bob").await);
+    let (zoe, ann, bob) = (api.seller("zoe").await, api.user("ann").await, api.user("bob").await);
     let free = async |slot: &Value| {
         read(bob.get(&format!("/open_slots/{}", id(slot))).await, 200).await["is_available"] == true
     };
@@ -200,7 +194,7 @@ async fn a_cancelled_booking_frees_its_slot_by_the_sellers_policy(pool: PgPool) 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_slot_is_sold_once_however_many_ask(pool: PgPool) {
     let api = TestApi::with(pool, &["--limits=off"]).await;
-    let zoe = barber(&api, "zoe").await;
+    let zoe = api.seller("zoe").await;
     let mut buyers = Vec::new();
     for number in 0..10 {
         buyers.push(api.user(&format!("buyer{number}")).await);
@@ -218,7 +212,7 @@ async fn a_slot_is_sold_once_however_many_ask(pool: PgPool) {
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn one_owners_slots_that_overlap_are_not_both_sold(pool: PgPool) {
     let api = TestApi::with(pool, &["--limits=off"]).await;
-    let (zoe, ann) = (barber(&api, "zoe").await, api.user("ann").await);
+    let (zoe, ann) = (api.seller("zoe").await, api.user("ann").await);
     let mut slots = Vec::new();
     for minute in 0..50 {
         let body = offer(&format!("2030-01-01T10:{minute:02}:00Z"), &format!("2030-01-01T12:{minute:02}:00Z"));

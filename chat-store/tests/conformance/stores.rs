@@ -145,5 +145,5 @@ fn word(id: ConnectionId) -> String {
 }
 
 fn hex(hash: &[u8]) -> String {
-    hash.iter().take(6).fold(String::new(), |name, byte| format!("{name}{byte:02x}"))
+    hex::encode(&hash[..6])
 }

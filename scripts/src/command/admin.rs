@@ -1,11 +1,10 @@
 //! `cargo x admin`: what an operator does to accounts of the stack that `up` started.
 
-use std::process::{Command as Process, ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Subcommand;
 
-use super::build;
 use crate::{stack::Stack, workspace};
 
 #[derive(Debug, Subcommand)]
@@ -22,12 +21,6 @@ pub(super) enum Command {
 
 pub(super) fn run(command: &Command) -> Result<ExitCode> {
     let Command::Grant { email, role } = command;
-    let stack = Stack::at(workspace::run_dir());
-    let mut api = Process::new(build::binaries(false)?.join("api"));
-    for name in ["DATABASE_URL", "NATS_URL", "REDIS_URL"] {
-        api.env(name, stack.env(name)?);
-    }
-    let status = api.env("TIMINGLE_ENV", "development").args(["grant", email, "--role", role]).status();
-    let status = status.context("cannot start the api's program")?;
+    let status = Stack::at(workspace::run_dir()).run_beside("api", &["grant", email, "--role", role])?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

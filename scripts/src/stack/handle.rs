@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    process::ExitStatus,
     thread,
     time::Duration,
 };
@@ -103,6 +104,11 @@ impl Stack {
             }
             thread::sleep(RESTART_PAUSE);
         }
+    }
+
+    /// Runs the program of the process `name` once more, with its settings and other `arguments`, here and now.
+    pub(crate) fn run_beside(&self, name: &str, arguments: &[&str]) -> Result<ExitStatus> {
+        self.record(name)?.process.run_beside(arguments)
     }
 
     /// As [`Stack::stop`], blocking: our own processes first, then what they stand on.

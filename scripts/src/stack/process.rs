@@ -6,7 +6,7 @@ use std::{
     fs::{self, File},
     os::unix::process::CommandExt,
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -67,6 +67,23 @@ impl Process {
         command
     }
 
+    /// The program with its settings, and nothing else of our own environment.
+    fn settled(&self, mut command: Command) -> Command {
+        command
+            .env_clear()
+            .envs(env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME"))
+            .envs(&self.environment)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program once more, with the same settings and other arguments, and waits for its end.
+    pub(crate) fn run_beside(&self, arguments: &[&str]) -> Result<ExitStatus> {
+        let mut command = self.settled(Command::new(&self.program));
+        command.args(arguments).status().with_context(|| format!("cannot start {}", self.program.display()))
+    }
+
     pub(crate) fn is_a_postgres(&self) -> bool {
         matches!(self.ready, Ready::Postgres { .. })
     }
@@ -79,16 +96,8 @@ impl Process {
             .append(true)
             .open(&log_file)
             .with_context(|| format!("cannot open {}", log_file.display()))?;
-        let mut command = self.command();
-        command
-            .args(&self.arguments)
-            .env_clear()
-            .envs(env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME"))
-            .envs(&self.environment)
-            .current_dir(&self.folder)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        let mut command = self.settled(self.command());
+        command.args(&self.arguments).stdout(log.try_clone()?).stderr(log);
         if let Some((user, group)) = self.run_as {
             command.uid(user).gid(group);
         }
