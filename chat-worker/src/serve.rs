@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use chat_store::MessageStore;
 use ops::{
+    database,
     lifecycle::Lifecycle,
     probe::{self, Importance, Readiness},
     telemetry::Metrics,
@@ -29,6 +30,7 @@ pub async fn run(config: &Config, metrics: Metrics) -> anyhow::Result<()> {
     let ops = std::net::TcpListener::bind(config.ops_listen).with_context(|| format!("{}", config.ops_listen))?;
     ops.set_nonblocking(true)?;
     let pool = config.database.pool()?;
+    database::watch(&pool, &lifecycle);
     let broker = config.broker.connect("worker").await?;
     let Some(store) = reach_store(config, &pool, &ops, &lifecycle, metrics.clone()).await? else {
         return Ok(());

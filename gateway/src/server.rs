@@ -93,6 +93,7 @@ impl Server {
 
 async fn parts(config: Config, metrics: &Metrics, lifecycle: Lifecycle) -> anyhow::Result<Parts> {
     let pg = config.database.pool()?;
+    ops::database::watch(&pg, &lifecycle);
     let broker = config.broker.connect("gateway").await?;
     let store = chat_store::connect(&config.store, &pg).await?;
     let redis = deadpool_redis::Config::from_url(config.redis_url.expose_secret());

@@ -1,14 +1,21 @@
 //! PostgreSQL as the processes use it.
 
+pub(crate) mod measure;
+
 use std::time::Duration;
+
+use log::LevelFilter;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    PgPool,
+    ConnectOptions as _, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::settings::BadSetting;
+use crate::{
+    lifecycle::Lifecycle,
+    settings::{BadSetting, seconds},
+};
 
 /// Where PostgreSQL is, and how it is used.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,6 +33,9 @@ pub struct DatabaseSettings {
     /// The most connections of this process.
     #[arg(long, env = "DATABASE_POOL_MAX", default_value = "25")]
     pub database_pool_max: u32,
+    /// Seconds after which a statement is logged as slow: its text, never its values.
+    #[arg(long = "database-slow-secs", env = "DATABASE_SLOW_SECS", default_value = "0.5", value_parser = seconds)]
+    pub database_slow_from: Duration,
 }
 
 /// How long a caller waits for a connection: then the answer is 503, not a queue.
@@ -50,6 +60,8 @@ impl DatabaseSettings {
         Ok(PgPoolOptions::new()
             .max_connections(self.database_pool_max)
             .acquire_timeout(ACQUIRE_WITHIN)
+            // Measured, and logged by who asks for it.
+            .acquire_time_level(LevelFilter::Debug)
             // A ping before each use is a round trip; a broken connection is dropped at its error.
             .test_before_acquire(false)
             .connect_lazy_with(options))
@@ -72,8 +84,16 @@ impl DatabaseSettings {
             return Err(refuse());
         }
         let options: PgConnectOptions = url.parse().map_err(|_may_hold_the_password| refuse())?;
-        Ok(options.statement_cache_capacity(self.database_statement_cache))
+        Ok(options
+            .statement_cache_capacity(self.database_statement_cache)
+            .log_slow_statements(LevelFilter::Warn, self.database_slow_from))
     }
+}
+
+/// Shows in the metrics how `pool` is used, as long as the process lives.
+pub fn watch(pool: &PgPool, lifecycle: &Lifecycle) {
+    let (watching, stopping) = (measure::watch(pool.clone()), lifecycle.stopping().clone());
+    lifecycle.spawn(async move { stopping.run_until_cancelled(watching).await.unwrap_or_default() });
 }
 
 #[cfg(test)]
@@ -86,6 +106,7 @@ mod tests {
             database_direct_url: direct_url.map(Into::into),
             database_statement_cache: 0,
             database_pool_max: 1,
+            database_slow_from: Duration::from_millis(500),
         }
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+use crate::database;
 
 /// What is logged.
 #[derive(Clone, Debug, clap::Args)]
@@ -66,7 +68,8 @@ const SECONDS_BUCKETS: [f64; 16] =
 /// Sets up logging and metrics; call once, first thing.
 pub fn init(settings: &LogSettings) -> anyhow::Result<Metrics> {
     let filter = EnvFilter::try_new(&settings.log)?;
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_filter(filter);
+    tracing_subscriber::registry().with(lines).with(database::measure::layer()).init();
     let metrics = Metrics::new()?;
     metrics::set_global_recorder(Arc::clone(&metrics.recorder))
         .map_err(|_taken| anyhow::anyhow!("metrics were set up twice"))?;

@@ -12,7 +12,7 @@ use hyper::{Request, Response, body::Incoming, service::Service};
 use uuid::Uuid;
 use warp::http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{error::whole_seconds, limit::Quota};
+use crate::{error::whole_seconds, limit::Quota, openapi};
 
 tokio::task_local! {
     static CONTEXT: Context;
@@ -83,9 +83,10 @@ fn finish(headers: &mut HeaderMap) {
 
 fn measure(method: &str, path: &str, status: u16, took: Duration) {
     tracing::debug!(request.id = id(), http.method = method, http.path = path, http.status = status, ?took, "answered");
-    let labels = [("method", known(method).to_owned()), ("status", status.to_string())];
-    metrics::counter!("api_requests_total", &labels).increment(1);
-    metrics::histogram!("api_request_seconds", "method" => known(method)).record(took.as_secs_f64());
+    let (method, route) = (known(method), openapi::address(path));
+    metrics::counter!("api_requests_total", "method" => method, "route" => route, "status" => status.to_string())
+        .increment(1);
+    metrics::histogram!("api_request_seconds", "method" => method, "route" => route).record(took);
 }
 
 /// A method as a label: callers must not be able to invent series.

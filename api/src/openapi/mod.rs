@@ -1,8 +1,11 @@
 //! The API describes itself: an `OpenAPI` 3.1 document, and a page to read it by that needs nothing from elsewhere.
 
+mod address;
 mod operation;
 mod paths;
 mod schemas;
+
+pub(crate) use address::address;
 
 use std::sync::LazyLock;
 

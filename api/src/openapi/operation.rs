@@ -110,6 +110,12 @@ impl Operation {
         self
     }
 
+    /// Its address from the root on.
+    pub(super) fn full_path(&self) -> String {
+        let base = if self.is_versioned { "/api/v1" } else { "" };
+        format!("{base}{}", self.path)
+    }
+
     /// The operation as it stands in the document.
     pub(super) fn to_json(&self) -> Value {
         let mut operation = json!({

@@ -105,10 +105,11 @@ fn participants() -> Vec<Operation> {
             .in_pages()
             .or(&[Code::NotAMember]),
         op("add_participant", "post", "/events/{event_id}/participants", "Participant", "Puts somebody in")
+            .header("Idempotency-Key", "sent again under the same key it adds nobody a second time")
             .takes("NewParticipant")
             .creates()
             .or(&run)
-            .or(&[Code::AlreadyParticipant, Code::Conflict]),
+            .or(&[Code::AlreadyParticipant, Code::Conflict, Code::IdempotencyKeyReused]),
         op("answer_event", "put", "/events/{event_id}/participants/me", "Participant", "Says whether I come")
             .takes("Answer")
             .or(&[Code::NotAMember]),
@@ -171,8 +172,9 @@ fn payments() -> Vec<Operation> {
     vec![
         op("payment", "get", "/payments/{payment_id}", "Payment", "A payment of mine").or(&[Code::NotFound]),
         op("refund", "post", "/payments/{payment_id}/refund", "Payment", "Pays all back, or a part")
+            .header("Idempotency-Key", "sent again under the same key it pays nothing back a second time")
             .may_take("Refund")
-            .or(&[Code::NotFound, Code::Forbidden, Code::Conflict]),
+            .or(&[Code::NotFound, Code::Forbidden, Code::Conflict, Code::IdempotencyKeyReused]),
         op("payment_notice", "post", "/payments/webhook", "Received", "What the provider says, signed by it")
             .open()
             .header("Stripe-Signature", "over time and body")
