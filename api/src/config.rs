@@ -8,7 +8,9 @@
 //! - `GOOGLE_CLIENT_IDS`, `GOOGLE_ISSUERS`, `GOOGLE_JWKS_URL`: sign-in with Google
 //! - `PHONE_WEBHOOK_URL`, `PHONE_WEBHOOK_TOKEN`, `PHONE_CODE_KEY`: sign-in by phone
 //! - `PAYMENT_PROVIDER`, `STRIPE_URL`, `STRIPE_SECRET_KEY`, `PAYMENT_WEBHOOK_SECRET`, `SLOT_HOLD_SECS`: payments
-//! - `AUTH_REQUESTS_PER_MINUTE`, `USER_REQUESTS_PER_SECOND`, `USER_REQUESTS_BURST`: rates
+//! - `AUTH_REQUESTS_PER_MINUTE`, `USER_REQUESTS_PER_SECOND`, `USER_REQUESTS_BURST`, `USER_WRITES_PER_SECOND`,
+//!   `USER_WRITES_BURST`: rates
+//! - `ADMIN_EMAIL`, `ADMIN_PASSWORD`: the first admin
 
 use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
@@ -22,6 +24,7 @@ use ops::{
 use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 
+pub use crate::auth::FirstAdmin;
 use crate::{auth::SigningKey, http::TrustedProxy, payments::PaymentSettings, redis::Redis, users::Role};
 
 /// Everything the process is told.
@@ -52,6 +55,9 @@ pub struct Config {
     /// Sign-in without a password.
     #[command(flatten)]
     pub sign_in: SignInSettings,
+    /// The first admin.
+    #[command(flatten)]
+    pub first_admin: FirstAdmin,
     /// Rates.
     #[command(flatten)]
     pub rates: RateSettings,
@@ -146,7 +152,7 @@ const PHONE_CODE_KEY_BYTES_MIN: usize = 32;
 /// How fast callers may be.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct RateSettings {
-    /// Requests a minute from one address to `/auth/*`.
+    /// Requests a minute from one address to `/auth/*`; as many more may come without a token that counts.
     #[arg(long, env = "AUTH_REQUESTS_PER_MINUTE", default_value = "120")]
     pub auth_requests_per_minute: NonZeroU32,
     /// Requests a second of one user to all the rest.
@@ -155,6 +161,12 @@ pub struct RateSettings {
     /// How many of them at once.
     #[arg(long, env = "USER_REQUESTS_BURST", default_value = "200")]
     pub user_requests_burst: NonZeroU32,
+    /// Of these, requests a second that change something.
+    #[arg(long, env = "USER_WRITES_PER_SECOND", default_value = "50")]
+    pub user_writes_per_second: NonZeroU32,
+    /// How many of them at once.
+    #[arg(long, env = "USER_WRITES_BURST", default_value = "200")]
+    pub user_writes_burst: NonZeroU32,
 }
 
 impl Config {
@@ -164,6 +176,7 @@ impl Config {
         self.database.check()?;
         self.broker.check()?;
         self.sign_in.check(&self.common)?;
+        self.first_admin.check()?;
         self.payments.check(&self.common)?;
         Redis::open(&self.redis_url, &self.redis_prefix).map(drop)?;
         if self.tokens.access_token_for < Duration::from_secs(1) {

@@ -1,5 +1,7 @@
-//! A POST that creates may be sent again under the same `Idempotency-Key`: it makes one thing, however often its answer
-//! was lost.
+//! A POST that creates, or that moves money, may be sent again under the same `Idempotency-Key`: it does one thing,
+//! however often its answer was lost.
+
+use std::fmt;
 
 use schema::{clock::Timestamp, id::UserId, problem::Code};
 use sha2::{Digest as _, Sha256};
@@ -9,7 +11,7 @@ use warp::http::HeaderMap;
 
 use crate::error::ApiError;
 
-/// A key, and a fingerprint of what came with it.
+/// A key, and a fingerprint of what it was sent for.
 #[derive(Debug)]
 pub(crate) struct IdempotencyKey {
     key: String,
@@ -22,14 +24,15 @@ const KEY_BYTES_MAX: usize = 255;
 const KEPT_HOURS: i64 = 24;
 
 impl IdempotencyKey {
-    /// The key of a request, if it has one.
-    pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Option<Self>, ApiError> {
+    /// The key of a request for `what`, if it has one.
+    pub(crate) fn read(headers: &HeaderMap, what: impl fmt::Display, body: &[u8]) -> Result<Option<Self>, ApiError> {
         let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
         let key = value.to_str().ok().filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
         let key = key.ok_or_else(|| {
             ApiError::refused(Code::InvalidRequest, "Idempotency-Key must have 1 to 255 printable characters")
         })?;
-        Ok(Some(Self { key: key.to_owned(), body_hash: Sha256::digest(body).into() }))
+        let hash = Sha256::new().chain_update(what.to_string()).chain_update([0]).chain_update(body);
+        Ok(Some(Self { key: key.to_owned(), body_hash: hash.finalize().into() }))
     }
 
     /// Claims the key for what is about to be made; `Some` is what it has made already. A request with the same key that is
@@ -69,7 +72,7 @@ impl IdempotencyKey {
         if body_hash == self.body_hash {
             Ok(Some(made))
         } else {
-            Err(ApiError::refused(Code::IdempotencyKeyReused, "take a new key for another body"))
+            Err(ApiError::refused(Code::IdempotencyKeyReused, "take a new key for another request"))
         }
     }
 }

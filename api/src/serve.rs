@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::Context as _;
 use hyper_util::service::TowerToHyperService;
 use ops::{
+    database,
     http::{self, HttpLimits},
     lifecycle::Lifecycle,
     probe,
@@ -12,7 +13,7 @@ use ops::{
 };
 use tokio::net::TcpListener;
 
-use crate::{config::Config, health, http::Traced, outbox, payments, route, state::AppState};
+use crate::{auth::FirstAdmin, config::Config, health, http::Traced, outbox, payments, route, state::AppState};
 
 /// A server that has its ports and is not serving yet.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub struct Api {
     ops_listener: TcpListener,
     state: AppState,
     relay: outbox::Relay,
+    first_admin: FirstAdmin,
     limits: HttpLimits,
 }
 
@@ -46,7 +48,8 @@ impl Api {
         let has_limits = config.common.limits.are_on();
         let unlimited = HttpLimits { connections_per_ip_max: usize::MAX, ..HttpLimits::default() };
         let limits = if has_limits { HttpLimits::default() } else { unlimited };
-        Ok(Self { listener, ops_listener, state, relay, limits })
+        let first_admin = config.first_admin.clone();
+        Ok(Self { listener, ops_listener, state, relay, first_admin, limits })
     }
 
     /// Where users are answered.
@@ -64,6 +67,9 @@ impl Api {
         tracing::info!(address = ?self.address().ok(), ops_address = ?self.ops_address().ok(), "serving");
         let readiness = health::readiness(&self.state, lifecycle.clone());
         spawn_apart(probe::serve(self.ops_listener, readiness, metrics));
+        database::watch(&self.state.pg, lifecycle);
+        let (first_admin, stopping) = (self.first_admin.make(self.state.clone()), lifecycle.stopping().clone());
+        lifecycle.spawn(async move { stopping.run_until_cancelled(first_admin).await.unwrap_or_default() });
         lifecycle.spawn_vital("payments", payments::run(self.state.clone(), lifecycle.stopping().clone()));
         lifecycle.spawn_vital("outbox relay", self.relay.run(lifecycle.stopping().clone()));
         let service = Traced(TowerToHyperService::new(warp::service(route::routes(&self.state))));

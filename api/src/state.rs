@@ -72,6 +72,8 @@ pub(crate) struct Rates {
     pub(crate) auth: Rate,
     /// One user, on all the rest.
     pub(crate) user: Rate,
+    /// Of these, what changes something.
+    pub(crate) user_writes: Rate,
 }
 
 impl fmt::Debug for Shared {
@@ -115,6 +117,8 @@ impl AppState {
                 auth: Rate::per(config.rates.auth_requests_per_minute, Duration::from_mins(1)),
                 user: Rate::per(config.rates.user_requests_per_second, Duration::from_secs(1))
                     .with_burst(config.rates.user_requests_burst),
+                user_writes: Rate::per(config.rates.user_writes_per_second, Duration::from_secs(1))
+                    .with_burst(config.rates.user_writes_burst),
             },
             trusted_proxies: config.trusted_proxies.clone(),
             payments: config.payments.connect(&config.common)?,

@@ -4,6 +4,7 @@
 //! second, so a sign-out counts within one. A refresh token is a secret that works once.
 
 mod code_sender;
+mod first_admin;
 mod google;
 mod handler;
 mod identities;
@@ -22,6 +23,7 @@ mod sign_in_delay;
 mod signing;
 mod ticket;
 
+pub use first_admin::FirstAdmin;
 pub(crate) use google::Google;
 pub(crate) use identity::identify;
 pub(crate) use password::Passwords;

@@ -72,10 +72,8 @@ pub(super) async fn start(state: &AppState, form: Result<Form, ApiError>) -> Res
     form.finish()?;
     let phone = phone.ok_or_else(ApiError::unread_form)?;
     let name = codes.name_of(&phone);
-    for (period, rate) in NUMBER_RATES {
-        take(state, &format!("phone:{name}:{period}"), rate).await?;
-    }
-    take(state, &format!("phone-prefix:{}", phone.prefix()), PREFIX_RATE).await?;
+    take(state, &format!("phone:{name}"), &NUMBER_RATES).await?;
+    take(state, &format!("phone-prefix:{}", phone.prefix()), &[("codes", PREFIX_RATE)]).await?;
     // What could not be sent stays counted: a sender may fail after it has sent, and be paid for it.
     codes.send(&phone).await?;
     Ok(Started { expires_in: VALID_FOR.as_secs(), retry_after: AGAIN.as_secs() })
@@ -116,8 +114,8 @@ fn codes(state: &AppState) -> Result<&PhoneCodes, ApiError> {
     state.phone_codes.as_ref().ok_or_else(not_set_up)
 }
 
-async fn take(state: &AppState, key: &str, rate: Rate) -> Result<(), ApiError> {
-    state.limiter.take(key, rate).await.map_or(Ok(()), Quota::check)
+async fn take(state: &AppState, whose: &str, rates: &[(&'static str, Rate)]) -> Result<(), ApiError> {
+    state.limiter.take(whose, rates).await.map_or(Ok(()), Quota::check)
 }
 
 fn phone_number(value: &Value) -> Result<PhoneNumber, &'static str> {

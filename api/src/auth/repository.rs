@@ -68,6 +68,13 @@ pub(super) async fn insert_user(
     .await
 }
 
+/// Whether anybody is an admin.
+pub(super) async fn has_admin(pg: &PgPool) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM users WHERE role = 'admin' AND deleted_at IS NULL)")
+        .fetch_one(pg)
+        .await
+}
+
 pub(super) async fn find_account(pg: &PgPool, email: &str) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
         "SELECT password_hash, id, email, display_name, role, status_text, created_at

@@ -222,7 +222,7 @@ pub(super) fn email(value: &Value) -> Result<String, &'static str> {
     if fits && !domain.starts_with('.') && !domain.ends_with('.') { Ok(text) } else { Err("not_an_email") }
 }
 
-fn new_password(value: &Value) -> Result<SecretString, &'static str> {
+pub(super) fn new_password(value: &Value) -> Result<SecretString, &'static str> {
     let text = value.as_str().ok_or("not_a_string")?;
     match text.chars().count() {
         count if count < *PASSWORD_CHARS.start() => Err("too_short"),

@@ -22,7 +22,7 @@ pub(super) async fn list(caller: Caller, query: Query, state: AppState) -> Answe
 
 pub(super) async fn create(caller: Caller, headers: HeaderMap, body: Body, state: AppState) -> Answer {
     let caller = caller?;
-    let key = IdempotencyKey::read(&headers, body.bytes())?;
+    let key = IdempotencyKey::read(&headers, "event", body.bytes())?;
     let event = service::create(&state, caller, body.form()?, key).await?;
     Ok(tagged(created(&event), &event))
 }

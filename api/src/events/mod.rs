@@ -94,6 +94,7 @@ fn participants(state: &AppState) -> BoxedFilter<(Response,)> {
     let add = path()
         .and(warp::post())
         .and(caller(state))
+        .and(headers())
         .and(body())
         .and(with(state))
         .then(participant::handler::add)

@@ -7,7 +7,7 @@ use ops::http::Peer;
 use schema::id::{SessionId, UserId};
 use warp::{
     Filter,
-    http::{HeaderMap, header},
+    http::{HeaderMap, Method, header},
 };
 
 use super::{address, headers, request, with};
@@ -41,11 +41,24 @@ pub(crate) struct Visitor {
 pub(crate) fn caller(
     state: &AppState,
 ) -> impl Filter<Extract = (Result<Identity, ApiError>,), Error = Infallible> + Clone + use<> {
-    headers().and(with(state)).then(async |headers: HeaderMap, state: AppState| {
-        let token = bearer(&headers).ok_or_else(ApiError::invalid_token)?;
-        let identity = auth::identify(&state, token).await?;
-        let quota = state.limiter.take(&format!("user:{}", identity.user_id), state.rates.user).await;
-        within(quota)?;
+    let who = (warp::method().and(warp::ext::optional::<Peer>()).and(headers())).and(with(state));
+    who.then(async |method: Method, peer: Option<Peer>, headers: HeaderMap, state: AppState| {
+        let identified = match bearer(&headers) {
+            Some(token) => auth::identify(&state, token).await,
+            None => Err(ApiError::invalid_token()),
+        };
+        let identity = match identified {
+            Err(refusal) if refusal.code().http_status() == 401 => {
+                // Tokens are not guessed faster here than passwords are there.
+                let rates = [("refused", state.rates.auth)];
+                within(state.limiter.take(&format!("address:{}", from(&state, peer, &headers)), &rates).await)?;
+                return Err(refusal);
+            }
+            identified => identified?,
+        };
+        let (all, write) = (("all", state.rates.user), ("write", state.rates.user_writes));
+        let classes = if method.is_safe() { &[all][..] } else { &[all, write] };
+        within(state.limiter.take(&format!("user:{}", identity.user_id), classes).await)?;
         Ok(identity)
     })
 }
@@ -56,12 +69,17 @@ pub(crate) fn visitor(
 ) -> impl Filter<Extract = (Result<Visitor, ApiError>,), Error = Infallible> + Clone + use<> {
     warp::ext::optional::<Peer>().and(headers()).and(with(state)).then(
         async |peer: Option<Peer>, headers: HeaderMap, state: AppState| {
-            let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |Peer(address)| address.ip());
-            let subscriber = address::subscriber(address::client(peer, &headers, &state.trusted_proxies));
-            within(state.limiter.take(&format!("auth:{subscriber}"), state.rates.auth).await)?;
+            let subscriber = from(&state, peer, &headers);
+            within(state.limiter.take(&format!("address:{subscriber}"), &[("auth", state.rates.auth)]).await)?;
             Ok(Visitor { subscriber, token: bearer(&headers).map(str::to_owned) })
         },
     )
+}
+
+/// What stands for where a request comes from.
+fn from(state: &AppState, peer: Option<Peer>, headers: &HeaderMap) -> String {
+    let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |Peer(address)| address.ip());
+    address::subscriber(address::client(peer, headers, &state.trusted_proxies))
 }
 
 fn within(quota: Option<Quota>) -> Result<(), ApiError> {

@@ -1,5 +1,5 @@
-//! How fast a caller may be: one token bucket a key in Redis, shared by all processes; while Redis is away, a bucket of
-//! this process.
+//! How fast a caller may be: token buckets in Redis, one for each class of requests, shared by all processes; while
+//! Redis is away, buckets of this process.
 
 mod local;
 
@@ -47,18 +47,30 @@ pub(crate) struct Limiter {
     is_on: bool,
 }
 
-/// GCRA: the one number kept is when the bucket will be full again. Redis tells the time, so clocks need not agree.
+/// GCRA, in each of some buckets or in none: the one number kept of each is when it will be full again. Redis tells the
+/// time, so clocks need not agree. The answer: whether it may pass, which bucket is the emptiest, until when that fills,
+/// and how long to wait.
 const TAKE: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local every, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local full_at = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now) + every
-local wait = full_at - now - every * burst
-if wait > 0 then
-  return {0, full_at - now - every, wait}
+local full, tightest, least = {}, 1, nil
+for i, key in ipairs(KEYS) do
+  local every, burst = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  local full_at = math.max(tonumber(redis.call('GET', key) or now), now) + every
+  local wait = full_at - now - every * burst
+  if wait > 0 then
+    return {0, i, full_at - now - every, wait}
+  end
+  local left = burst - math.ceil((full_at - now) / every)
+  if not least or left < least then
+    tightest, least = i, left
+  end
+  full[i] = full_at
 end
-redis.call('SET', KEYS[1], string.format('%.0f', full_at), 'PX', math.ceil((full_at - now) / 1000))
-return {1, full_at - now, 0}
+for i, key in ipairs(KEYS) do
+  redis.call('SET', key, string.format('%.0f', full[i]), 'PX', math.ceil((full[i] - now) / 1000))
+end
+return {1, tightest, full[tightest] - now, 0}
 ";
 
 impl fmt::Debug for Limiter {
@@ -92,25 +104,29 @@ impl Limiter {
         Self { redis, local: LocalBuckets::default(), script: Script::new(TAKE), is_on }
     }
 
-    /// Takes one of `key`'s tokens; `None` when nothing is limited.
-    pub(crate) async fn take(&self, key: &str, rate: Rate) -> Option<Quota> {
+    /// Takes one of `whose` tokens in each of the classes, or in none; `None` when nothing is limited. The answer is of the
+    /// class that has the least left.
+    pub(crate) async fn take(&self, whose: &str, classes: &[(&'static str, Rate)]) -> Option<Quota> {
         if !self.is_on {
             return None;
         }
-        let redis_key = format!("{}:rate:{key}", self.redis.prefix());
-        let every = rate.every.as_micros().to_string();
-        let burst = rate.burst.to_string();
-        let asked = self.redis.run(&self.script, &[redis_key], &[every.as_bytes(), burst.as_bytes()]).await;
-        Some(match asked {
-            Ok((is_allowed, reset, wait)) => {
-                let is_allowed: bool = is_allowed;
+        // The braces: of one cluster's nodes, all of them live on the same.
+        let keys: Vec<String> =
+            classes.iter().map(|(class, _)| format!("{}:rate:{{{whose}}}:{class}", self.redis.prefix())).collect();
+        let numbers = classes.iter().flat_map(|(_, rate)| [rate.every.as_micros(), u128::from(rate.burst)]);
+        let numbers: Vec<String> = numbers.map(|number| number.to_string()).collect();
+        let arguments: Vec<&[u8]> = numbers.iter().map(String::as_bytes).collect();
+        let asked: Result<(bool, usize, u64, u64), _> = self.redis.run(&self.script, &keys, &arguments).await;
+        match asked {
+            Ok((is_allowed, tightest, reset, wait)) => {
+                let (_, rate) = classes.get(tightest.checked_sub(1)?)?;
                 let retry_after = (!is_allowed).then_some(Duration::from_micros(wait));
-                rate.quota(Duration::from_micros(reset), retry_after)
+                Some(rate.quota(Duration::from_micros(reset), retry_after))
             }
             Err(away) => {
                 tracing::debug!(%away, "rates are counted by this process alone");
-                self.local.take(key, rate)
+                self.local.take(whose, classes)
             }
-        })
+        }
     }
 }

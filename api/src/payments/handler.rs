@@ -8,6 +8,7 @@ use super::{notice, service};
 use crate::{
     error::ApiError,
     http::{Body, Identity, PaymentInPath, Visitor, ok},
+    idempotency::IdempotencyKey,
     state::AppState,
 };
 
@@ -18,8 +19,16 @@ pub(super) async fn show(id: PaymentInPath, caller: Caller, state: AppState) -> 
     Ok(ok(&service::show(&state, caller?, id.or_not_found()?).await?))
 }
 
-pub(super) async fn refund(id: PaymentInPath, caller: Caller, body: Body, state: AppState) -> Answer {
-    Ok(ok(&service::refund(&state, caller?, id.or_not_found()?, body.form_if_any()).await?))
+pub(super) async fn refund(
+    id: PaymentInPath,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+    state: AppState,
+) -> Answer {
+    let (caller, id) = (caller?, id.or_not_found()?);
+    let key = IdempotencyKey::read(&headers, format_args!("refund of {id}"), body.bytes());
+    Ok(ok(&service::refund(&state, caller, id, body.form_if_any(), key).await?))
 }
 
 pub(super) async fn webhook(

@@ -35,6 +35,7 @@ pub(crate) fn routes(state: &AppState) -> BoxedFilter<(Response,)> {
     let refund = warp::path!("payments" / PaymentInPath / "refund")
         .and(warp::post())
         .and(caller(state))
+        .and(headers())
         .and(body())
         .and(with(state))
         .then(handler::refund)

@@ -21,6 +21,7 @@ use crate::{
     error::ApiError,
     events,
     http::{Form, Identity},
+    idempotency::IdempotencyKey,
     slots::Slot,
     state::AppState,
 };
@@ -116,6 +117,7 @@ pub(super) async fn refund(
     caller: Identity,
     id: PaymentId,
     form: Result<Form, ApiError>,
+    key: Result<Option<IdempotencyKey>, ApiError>,
 ) -> Result<Payment, ApiError> {
     let mut tx = state.pg.begin().await?;
     let payment = repository::find_for_update(&mut tx, id).await?;
@@ -123,7 +125,12 @@ pub(super) async fn refund(
     if payment.payee_id != caller.user_id && !caller.is_admin {
         return Err(ApiError::refused(Code::Forbidden, "only who was paid may pay back"));
     }
-    let mut form = form?;
+    let (mut form, now) = (form?, state.clock.now());
+    if let Some(key) = key?
+        && key.claim(&mut tx, caller.user_id, id.as_uuid(), now).await?.is_some()
+    {
+        return Ok(payment);
+    }
     let rest = payment.money.amount - payment.refund_due.max(payment.refunded_amount);
     let amount = form.optional("amount", |value: &Value| match value.as_i64().ok_or("not_a_whole_amount")? {
         amount if (1..=rest.max(1)).contains(&amount) => Ok(amount),
@@ -142,7 +149,7 @@ pub(super) async fn refund(
         return Ok(payment);
     }
     payment.refund_due = payment.money.amount - rest + amount.unwrap_or(rest);
-    payment.updated_at = state.clock.now();
+    payment.updated_at = now;
     repository::update(&mut tx, &payment).await?;
     tx.commit().await?;
     tracing::info!(payment.id = %id, user.id = %caller.user_id, "refund asked for");

@@ -19,7 +19,7 @@ pub(super) async fn list(caller: Caller, query: Query, state: AppState) -> Answe
 
 pub(super) async fn create(caller: Caller, headers: HeaderMap, body: Body, state: AppState) -> Answer {
     let caller = service::may_offer(caller?)?;
-    let key = IdempotencyKey::read(&headers, body.bytes())?;
+    let key = IdempotencyKey::read(&headers, "open_slots", body.bytes())?;
     Ok(match service::create(&state, caller, body.form()?, key).await? {
         Made::One(slot) => created(&slot),
         Made::Series(slots) => created(&slots),

@@ -13,7 +13,7 @@ use crate::harness::{TestApi, new_key, read};
 
 /// Everything that was logged in this program.
 #[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Captured {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -35,15 +35,32 @@ impl<'a> MakeWriter<'a> for Captured {
 }
 
 impl Captured {
-    fn text(&self) -> String {
+    /// Takes what is logged from `level` on.
+    pub(crate) fn from(level: &str) -> Self {
+        let captured = Self::default();
+        tracing_subscriber::fmt().json().with_env_filter(level).with_writer(captured.clone()).init();
+        captured
+    }
+
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_slow_statement_is_logged_without_its_values(pool: PgPool) {
+    let captured = Captured::from("warn");
+    let api = TestApi::with(pool, &["--database-slow-secs=0"]).await;
+    let ann = api.user("canary-name").await;
+    read(ann.get("/users/me").await, 200).await;
+    let logged = captured.text();
+    assert!(logged.contains("slow statement") && logged.contains("INSERT INTO users"), "{logged}");
+    assert!(!logged.contains("canary") && !logged.contains(&ann.id.to_string()), "{logged}");
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn no_secret_is_ever_logged(pool: PgPool) {
-    let captured = Captured::default();
-    tracing_subscriber::fmt().json().with_env_filter("debug").with_writer(captured.clone()).init();
+    let captured = Captured::from("debug");
     let api = TestApi::start(pool).await;
     let register =
         json!({"email": "canary-mail@example.org", "password": "canary-password", "display_name": "canary-name"});

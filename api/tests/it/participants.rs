@@ -10,6 +10,7 @@ use crate::harness::{Person, TestApi, eventually, read, refused, wrong_fields};
 async fn the_owner_adds_and_removes_and_everybody_leaves_for_themselves(pool: PgPool) {
     let api = TestApi::start(pool).await;
     let (ann, bob, cat) = (api.user("ann").await, api.user("bob").await, api.user("cat").await);
+    let dan = api.user("dan").await;
     let event = ann.makes_event("Lunch", &[&bob]).await;
     let id = event["id"].as_str().unwrap();
     let path = format!("/events/{id}/participants");
@@ -17,6 +18,13 @@ async fn the_owner_adds_and_removes_and_everybody_leaves_for_themselves(pool: Pg
     let added = read(ann.post(&path, json!({"user_id": cat.id})).await, 201).await;
     assert_eq!((&added["user_id"], &added["answer"]), (&json!(cat.id), &json!("pending")));
     refused(ann.post(&path, json!({"user_id": cat.id})).await, 409, "already_participant").await;
+    let again = async |key: &str| {
+        let request = ann.request(reqwest::Method::POST, &path).header("idempotency-key", key);
+        request.json(&json!({"user_id": dan.id})).send().await.unwrap()
+    };
+    assert_eq!(read(again("k").await, 201).await, read(again("k").await, 201).await, "its answer was lost");
+    refused(again("l").await, 409, "already_participant").await;
+    read(ann.delete(&format!("{path}/{}", dan.id)).await, 204).await;
     let problem = refused(ann.post(&path, json!({"user_id": UserId::random()})).await, 422, "invalid_fields").await;
     assert_eq!(wrong_fields(&problem), [("user_id".to_owned(), "unknown_user".to_owned())]);
     let names = async || -> Vec<String> {

@@ -30,6 +30,33 @@ async fn a_user_who_is_too_fast_is_told_when_to_come_back(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn what_changes_something_has_a_rate_of_its_own(pool: PgPool) {
+    let api = TestApi::with(pool, &["--user-writes-per-second=1", "--user-writes-burst=2"]).await;
+    let ann = api.user("ann").await;
+    let write = async || ann.patch("/users/me", json!({"status_text": "here"})).await;
+    let first = write().await;
+    assert_eq!((number(&first, "ratelimit-limit"), number(&first, "ratelimit-remaining")), (2, 1), "the tightest");
+    read(write().await, 200).await;
+    refused(write().await, 429, "rate_limited").await;
+    let look = ann.get("/users/me").await;
+    assert_eq!(number(&look, "ratelimit-limit"), 200);
+    read(look, 200).await;
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn tokens_are_not_guessed_faster_than_passwords(pool: PgPool) {
+    let api = TestApi::with(pool, &["--auth-requests-per-minute=3"]).await;
+    let ann = api.user("ann").await;
+    let guess =
+        async |token: &str| api.request(reqwest::Method::GET, "/users/me").bearer_auth(token).send().await.unwrap();
+    for token in ["a", "b", "c"] {
+        refused(guess(token).await, 401, "invalid_token").await;
+    }
+    refused(guess("d").await, 429, "rate_limited").await;
+    read(ann.get("/users/me").await, 200).await;
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn an_address_that_signs_in_too_often_is_slowed_down_even_without_redis(pool: PgPool) {
     let api = TestApi::with(pool, &["--auth-requests-per-minute=3"]).await;
     let body = json!({"refresh_token": "x"});

@@ -1,11 +1,12 @@
 //! HTTP in, HTTP out.
 
-use warp::reply::Response;
+use warp::{http::HeaderMap, reply::Response};
 
 use super::{attendance, service};
 use crate::{
     error::ApiError,
     http::{Body, EventInPath, Identity, Query, UserInPath, created, gone, ok},
+    idempotency::IdempotencyKey,
     state::AppState,
 };
 
@@ -16,8 +17,16 @@ pub(in crate::events) async fn list(id: EventInPath, caller: Caller, query: Quer
     Ok(ok(&service::list(&state, caller?, id.of_mine()?, &query).await?))
 }
 
-pub(in crate::events) async fn add(id: EventInPath, caller: Caller, body: Body, state: AppState) -> Answer {
-    Ok(created(&service::add(&state, caller?, id.of_mine()?, body.form()).await?))
+pub(in crate::events) async fn add(
+    id: EventInPath,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+    state: AppState,
+) -> Answer {
+    let (caller, id) = (caller?, id.of_mine()?);
+    let key = IdempotencyKey::read(&headers, format_args!("participant of {id}"), body.bytes());
+    Ok(created(&service::add(&state, caller, id, body.form(), key).await?))
 }
 
 pub(in crate::events) async fn respond(id: EventInPath, caller: Caller, body: Body, state: AppState) -> Answer {

@@ -19,6 +19,7 @@ use crate::{
         service::{PARTICIPANTS_MAX, find_owned, show, touch},
     },
     http::{Form, Identity, List, Paging, Query, id},
+    idempotency::IdempotencyKey,
     slots,
     state::AppState,
 };
@@ -62,6 +63,7 @@ pub(super) async fn add(
     caller: Identity,
     event: EventId,
     form: Result<Form, ApiError>,
+    key: Result<Option<IdempotencyKey>, ApiError>,
 ) -> Result<Participant, ApiError> {
     let mut tx = state.pg.begin().await?;
     let mut event = find_owned(&mut tx, event, caller).await?;
@@ -69,6 +71,12 @@ pub(super) async fn add(
     let user: Option<UserId> = form.required("user_id", id);
     form.finish()?;
     let user = user.ok_or_else(|| ApiError::field("user_id", "required"))?;
+    if let Some(key) = key?
+        && key.claim(&mut tx, caller.user_id, user.as_uuid(), state.clock.now()).await?.is_some()
+    {
+        let added = repository::find(&mut tx, event.id, user).await?;
+        return added.ok_or_else(|| ApiError::refused(Code::Conflict, "this person was added, and has left since"));
+    }
     if !repository::list_unknown(&mut tx, &[user]).await?.is_empty() {
         return Err(ApiError::field("user_id", "unknown_user"));
     }
