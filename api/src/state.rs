@@ -3,9 +3,9 @@
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 use chat_store::MessageStore;
+use ops::database::Pool;
 use ops::{broker::Broker, clock::Clock};
 use secrecy::SecretString;
-use sqlx::PgPool;
 
 use crate::{
     auth::{Google, Passwords, PhoneCodes, RefreshTokens, SessionCache, SignInDelay, SigningKey, TokenRules},
@@ -24,7 +24,7 @@ pub(crate) struct AppState(Arc<Shared>);
 /// What the handles share.
 pub(crate) struct Shared {
     /// `PostgreSQL`.
-    pub(crate) pg: PgPool,
+    pub(crate) pg: Pool,
     /// Redis.
     pub(crate) redis: Redis,
     /// NATS.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::PgPool;
+use ops::database::Pool;
 
 use crate::{MessageStore, StoreError, postgres::PostgresStore, scylla::ScyllaStore};
 
@@ -34,7 +34,7 @@ pub struct StoreSettings {
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Connects to the store; `pg` is the pool that the process has anyway.
-pub async fn connect(settings: &StoreSettings, pg: &PgPool) -> Result<Arc<dyn MessageStore>, StoreError> {
+pub async fn connect(settings: &StoreSettings, pg: &Pool) -> Result<Arc<dyn MessageStore>, StoreError> {
     match settings.store {
         StoreKind::Postgres => Ok(Arc::new(PostgresStore::new(pg.clone()))),
         StoreKind::Scylla => {

@@ -17,7 +17,8 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub async fn run(config: &Config) -> anyhow::Result<()> {
     let deadline = Instant::now() + config.migrate_wait;
     let pool = config.database.pool()?;
-    retry("postgres", deadline, async || Ok(schema::postgres::MIGRATOR.run(&pool).await?)).await?;
+    let direct = config.database.direct_pool()?;
+    retry("postgres", deadline, async || Ok(schema::postgres::MIGRATOR.run(&direct).await?)).await?;
     tracing::info!("postgres: tables are up to date");
     if config.store.store == StoreKind::Scylla {
         let store = &config.store;

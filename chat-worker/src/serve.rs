@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use chat_store::MessageStore;
+use ops::database::Pool;
 use ops::{
     database,
     lifecycle::Lifecycle,
     probe::{self, Importance, Readiness},
     telemetry::Metrics,
 };
-use sqlx::PgPool;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -52,7 +52,7 @@ pub async fn run(config: &Config, metrics: Metrics) -> anyhow::Result<()> {
 /// Connects to the store, however long it takes; the process is there, and red. `None` when told to stop.
 async fn reach_store(
     config: &Config,
-    pool: &PgPool,
+    pool: &Pool,
     ops: &std::net::TcpListener,
     lifecycle: &Lifecycle,
     metrics: Metrics,

@@ -13,13 +13,13 @@ use std::{
 };
 
 use foldhash::HashMap;
+use ops::database::Pool;
 use ops::lifecycle::Lifecycle;
 use parking_lot::Mutex;
 use schema::{
     id::{RoomId, SessionId, UserId},
     text::DisplayName,
 };
-use sqlx::PgPool;
 
 use crate::together::Together;
 
@@ -50,7 +50,7 @@ type Answer = (Instant, Option<Membership>);
 /// Answers who is a member.
 #[derive(Debug)]
 pub struct Admission {
-    pg: PgPool,
+    pg: Pool,
     generation: AtomicU64,
     answers: Mutex<HashMap<(UserId, RoomId), Answer>>,
     /// Who is being asked about, where, and what they are called there.
@@ -72,7 +72,7 @@ pub struct Member {
 
 impl Admission {
     /// Asks this database.
-    pub fn new(pg: PgPool, lifecycle: &Lifecycle) -> Self {
+    pub fn new(pg: Pool, lifecycle: &Lifecycle) -> Self {
         let (members, sessions) = (Together::new(lifecycle.clone()), Together::new(lifecycle.clone()));
         Self { pg, generation: AtomicU64::new(0), answers: Mutex::default(), members, sessions }
     }
@@ -139,7 +139,7 @@ impl Admission {
     }
 }
 
-async fn members(pg: &PgPool, asked: &[(UserId, RoomId)]) -> Result<Vec<Member>, sqlx::Error> {
+async fn members(pg: &Pool, asked: &[(UserId, RoomId)]) -> Result<Vec<Member>, sqlx::Error> {
     let (users, rooms): (Vec<UserId>, Vec<RoomId>) = asked.iter().copied().unzip();
     sqlx::query_as(
         "SELECT m.user_id, m.room_id, u.display_name
@@ -153,7 +153,7 @@ async fn members(pg: &PgPool, asked: &[(UserId, RoomId)]) -> Result<Vec<Member>,
     .await
 }
 
-async fn revoked(pg: &PgPool, sids: &[SessionId]) -> Result<Vec<SessionId>, sqlx::Error> {
+async fn revoked(pg: &Pool, sids: &[SessionId]) -> Result<Vec<SessionId>, sqlx::Error> {
     sqlx::query_scalar("SELECT id FROM sessions WHERE id = ANY($1) AND revoked_at IS NOT NULL")
         .bind(sids.iter().map(|sid| sid.as_uuid()).collect::<Vec<_>>())
         .fetch_all(pg)
@@ -161,7 +161,7 @@ async fn revoked(pg: &PgPool, sids: &[SessionId]) -> Result<Vec<SessionId>, sqlx
 }
 
 /// What each of those asked about is called in the room, if they are a member.
-async fn names(pg: PgPool, asked: Vec<(UserId, RoomId)>) -> Option<Vec<Option<DisplayName>>> {
+async fn names(pg: Pool, asked: Vec<(UserId, RoomId)>) -> Option<Vec<Option<DisplayName>>> {
     match members(&pg, &asked).await {
         Ok(found) => {
             let found = found.into_iter().map(|member| ((member.user_id, member.room_id), member.display_name));
@@ -176,7 +176,7 @@ async fn names(pg: PgPool, asked: Vec<(UserId, RoomId)>) -> Option<Vec<Option<Di
 }
 
 /// Whether each of these sessions was signed out.
-async fn are_revoked(pg: PgPool, sids: Vec<SessionId>) -> Option<Vec<bool>> {
+async fn are_revoked(pg: Pool, sids: Vec<SessionId>) -> Option<Vec<bool>> {
     match revoked(&pg, &sids).await {
         Ok(revoked) => Some(sids.iter().map(|sid| revoked.contains(sid)).collect()),
         Err(error) => {

@@ -96,7 +96,7 @@ pub struct Parts {
     /// The message store.
     pub store: Arc<dyn MessageStore>,
     /// PostgreSQL.
-    pub pg: sqlx::PgPool,
+    pub pg: ops::database::Pool,
     /// Who holds which credential.
     pub tokens: Tokens,
     /// Redis.

@@ -1,6 +1,9 @@
 //! PostgreSQL as the processes use it.
 
 pub(crate) mod measure;
+mod pool;
+
+pub use pool::Pool;
 
 use std::time::Duration;
 
@@ -23,8 +26,8 @@ pub struct DatabaseSettings {
     /// PostgreSQL, as `postgres://user:password@host/database`.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: SecretString,
-    /// PostgreSQL without a pooler between, for LISTEN; without it the outbox is polled when
-    /// `DATABASE_URL` leads to one.
+    /// PostgreSQL without a pooler between, for LISTEN; without it, and with `DATABASE_STATEMENT_CACHE=0`, the outbox is
+    /// polled each second.
     #[arg(long, env = "DATABASE_DIRECT_URL", hide_env_values = true)]
     pub database_direct_url: Option<SecretString>,
     /// Named statements kept per connection; 0 turns them off, for `PgBouncer` in transaction mode.
@@ -55,24 +58,39 @@ impl DatabaseSettings {
     }
 
     /// A pool that connects when first used: a process starts, red, without its database.
-    pub fn pool(&self) -> Result<PgPool, BadSetting> {
+    pub fn pool(&self) -> Result<Pool, BadSetting> {
         let options = self.options(&self.database_url, "DATABASE_URL")?;
-        Ok(PgPoolOptions::new()
+        let connections = PgPoolOptions::new()
             .max_connections(self.database_pool_max)
             .acquire_timeout(ACQUIRE_WITHIN)
             // Measured, and logged by who asks for it.
             .acquire_time_level(LevelFilter::Debug)
             // A ping before each use is a round trip; a broken connection is dropped at its error.
             .test_before_acquire(false)
-            .connect_lazy_with(options))
+            .connect_lazy_with(options);
+        Ok(Pool::new(connections, self.has_pooler()))
     }
 
-    /// Where to LISTEN, if there is a way past a pooler.
-    pub fn direct_options(&self) -> Result<PgConnectOptions, BadSetting> {
+    /// Where to LISTEN, if there is a way past a pooler; without named statements there is a pooler.
+    pub fn direct_options(&self) -> Result<Option<PgConnectOptions>, BadSetting> {
         match &self.database_direct_url {
-            Some(url) => self.options(url, "DATABASE_DIRECT_URL"),
-            None => self.options(&self.database_url, "DATABASE_URL"),
+            Some(url) => self.options(url, "DATABASE_DIRECT_URL").map(Some),
+            None if self.has_pooler() => Ok(None),
+            None => self.options(&self.database_url, "DATABASE_URL").map(Some),
         }
+    }
+
+    /// A connection past any pooler, for migrations: they hold a lock of their session.
+    pub fn direct_pool(&self) -> Result<PgPool, BadSetting> {
+        let options = self.direct_options()?.ok_or_else(|| {
+            BadSetting::new("DATABASE_DIRECT_URL", "must be set: migrations hold a lock that a pooler would lose")
+        })?;
+        Ok(PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_WITHIN).connect_lazy_with(options))
+    }
+
+    /// Named statements are turned off for nothing else.
+    const fn has_pooler(&self) -> bool {
+        self.database_statement_cache == 0
     }
 
     fn options(&self, url: &SecretString, variable: &'static str) -> Result<PgConnectOptions, BadSetting> {
@@ -91,8 +109,8 @@ impl DatabaseSettings {
 }
 
 /// Shows in the metrics how `pool` is used, as long as the process lives.
-pub fn watch(pool: &PgPool, lifecycle: &Lifecycle) {
-    let (watching, stopping) = (measure::watch(pool.clone()), lifecycle.stopping().clone());
+pub fn watch(pool: &Pool, lifecycle: &Lifecycle) {
+    let (watching, stopping) = (measure::watch(pool.connections().clone()), lifecycle.stopping().clone());
     lifecycle.spawn(async move { stopping.run_until_cancelled(watching).await.unwrap_or_default() });
 }
 
@@ -130,11 +148,13 @@ mod tests {
 
     #[test]
     fn listening_goes_past_a_pooler_when_there_is_a_way() {
-        let host = |direct_url| {
+        let host = |direct_url, database_statement_cache| {
             let settings = settings("postgres://ann@pooler/timingle", direct_url);
-            settings.direct_options().expect("an address").get_host().to_owned()
+            let settings = DatabaseSettings { database_statement_cache, ..settings };
+            settings.direct_options().expect("an address").map(|options| options.get_host().to_owned())
         };
-        assert_eq!(host(None), "pooler");
-        assert_eq!(host(Some("postgres://ann@database/timingle")), "database");
+        assert_eq!(host(None, 100).as_deref(), Some("pooler"));
+        assert_eq!(host(None, 0), None);
+        assert_eq!(host(Some("postgres://ann@database/timingle"), 0).as_deref(), Some("database"));
     }
 }

@@ -62,9 +62,9 @@ async fn make(state: &AppState, email: &str, password: &SecretString) -> Result<
     let display_name = DisplayName::parse(NAME).map_err(|_never| ApiError::unread_form())?;
     let new =
         NewUser { email: Some(&email), password_hash: Some(&hash), display_name: &display_name, role: Role::Admin };
-    let mut connection = state.pg.acquire().await?;
-    let made = repository::insert_user(&mut connection, UserId::random(), &new, state.clock.now()).await?;
-    drop(connection);
+    let mut tx = state.pg.begin().await?;
+    let made = repository::insert_user(&mut tx, UserId::random(), &new, state.clock.now()).await?;
+    tx.commit().await?;
     if let Some(admin) = made {
         tracing::warn!(security = "role_granted", user.id = %admin.id, role = "admin", "made the first admin");
         return Ok(());

@@ -1,10 +1,11 @@
 //! SQL of refresh tokens: the mirror that recognises a token, and never makes one work.
 
+use ops::database::Pool;
 use schema::{
     clock::Timestamp,
     id::{SessionId, UserId},
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::refresh_token::Hash;
 
@@ -21,7 +22,7 @@ pub(super) async fn insert(tx: &mut PgConnection, hash: &Hash, sid: SessionId, n
 /// Mirrors `successor` of the token `presented`, if that one is of this session and the session lives; answers whose
 /// it is.
 pub(super) async fn extend(
-    pg: &PgPool,
+    pg: &Pool,
     sid: SessionId,
     presented: &Hash,
     successor: &Hash,
@@ -49,13 +50,13 @@ pub(super) async fn extend(
 }
 
 /// Forgets a successor that was never handed out.
-pub(super) async fn delete(pg: &PgPool, hash: &Hash) -> sqlx::Result<()> {
+pub(super) async fn delete(pg: &Pool, hash: &Hash) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM refresh_tokens WHERE hash = $1").bind(&hash[..]).execute(pg).await?;
     Ok(())
 }
 
 /// Whose session a token is or was of.
-pub(super) async fn find_session(pg: &PgPool, hash: &Hash) -> sqlx::Result<Option<(SessionId, UserId)>> {
+pub(super) async fn find_session(pg: &Pool, hash: &Hash) -> sqlx::Result<Option<(SessionId, UserId)>> {
     sqlx::query_as(
         "SELECT s.id, s.user_id FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.hash = $1",
     )

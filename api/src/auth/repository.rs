@@ -1,11 +1,12 @@
 //! SQL of users and their sessions.
 
+use ops::database::Pool;
 use schema::{
     clock::Timestamp,
     id::{SessionId, UserId},
     text::DisplayName,
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::session::Standing;
 use crate::users::{Role, User};
@@ -69,13 +70,13 @@ pub(super) async fn insert_user(
 }
 
 /// Whether anybody is an admin.
-pub(super) async fn has_admin(pg: &PgPool) -> sqlx::Result<bool> {
+pub(super) async fn has_admin(pg: &Pool) -> sqlx::Result<bool> {
     sqlx::query_scalar("SELECT EXISTS (SELECT FROM users WHERE role = 'admin' AND deleted_at IS NULL)")
         .fetch_one(pg)
         .await
 }
 
-pub(super) async fn find_account(pg: &PgPool, email: &str) -> sqlx::Result<Option<Account>> {
+pub(super) async fn find_account(pg: &Pool, email: &str) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
         "SELECT password_hash, id, email, display_name, role, status_text, created_at
          FROM users WHERE email = $1 AND deleted_at IS NULL",
@@ -85,7 +86,7 @@ pub(super) async fn find_account(pg: &PgPool, email: &str) -> sqlx::Result<Optio
     .await
 }
 
-pub(super) async fn find_user(pg: &PgPool, id: UserId) -> sqlx::Result<Option<User>> {
+pub(super) async fn find_user(pg: &Pool, id: UserId) -> sqlx::Result<Option<User>> {
     sqlx::query_as(
         "SELECT id, email, display_name, role, status_text, created_at
          FROM users WHERE id = $1 AND deleted_at IS NULL",
@@ -111,7 +112,7 @@ pub(super) async fn replace_password_hash(
     Ok(())
 }
 
-pub(super) async fn find_standing(pg: &PgPool, sid: SessionId, user: UserId) -> sqlx::Result<Option<Standing>> {
+pub(super) async fn find_standing(pg: &Pool, sid: SessionId, user: UserId) -> sqlx::Result<Option<Standing>> {
     let found: Option<(bool, Role)> = sqlx::query_as(
         "SELECT s.revoked_at IS NOT NULL, u.role
          FROM sessions s JOIN users u ON u.id = s.user_id

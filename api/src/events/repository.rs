@@ -1,10 +1,11 @@
 //! SQL of events.
 
+use ops::database::Pool;
 use schema::{
     clock::Timestamp,
     id::{EventId, UserId},
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::model::{Event, Status};
 use crate::http::Identity;
@@ -41,7 +42,7 @@ pub(super) struct Filter {
 }
 
 /// The event, if `caller` may see it.
-pub(super) async fn find(pg: &PgPool, id: EventId, caller: Identity) -> sqlx::Result<Option<Event>> {
+pub(super) async fn find(pg: &Pool, id: EventId, caller: Identity) -> sqlx::Result<Option<Event>> {
     sqlx::query_as(select_event!(
         "WHERE e.id = $1 AND e.deleted_at IS NULL
          AND ($3 OR EXISTS (SELECT FROM room_members m WHERE m.room_id = e.id AND m.user_id = $2))"
@@ -72,7 +73,7 @@ pub(super) async fn lock(tx: &mut PgConnection, id: EventId) -> sqlx::Result<Opt
 
 /// The events `user` is in, by their beginning.
 pub(super) async fn list(
-    pg: &PgPool,
+    pg: &Pool,
     user: UserId,
     filter: &Filter,
     after: Option<(Timestamp, EventId)>,
@@ -179,7 +180,7 @@ pub(super) async fn set_history_hash(tx: &mut PgConnection, id: EventId, hash: &
 }
 
 /// The hash and the version of the event's last change.
-pub(super) async fn find_chain_end(pg: &PgPool, id: EventId) -> sqlx::Result<Option<(Option<String>, i64)>> {
+pub(super) async fn find_chain_end(pg: &Pool, id: EventId) -> sqlx::Result<Option<(Option<String>, i64)>> {
     sqlx::query_as("SELECT history_hash, version FROM events WHERE id = $1").bind(id).fetch_optional(pg).await
 }
 

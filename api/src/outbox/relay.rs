@@ -7,13 +7,10 @@ use std::{
 
 use async_nats::{HeaderMap, jetstream};
 use futures_util::future::join_all;
-use ops::{broker::Broker, clock::Clock};
+use ops::{broker::Broker, clock::Clock, database::Pool};
 use parking_lot::Mutex;
 use schema::{clock::Timestamp, postgres::OUTBOX_CHANNEL};
-use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
-};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -26,10 +23,11 @@ use crate::state::AppState;
 /// Publishes outbox rows. Any number of processes may run one.
 #[derive(Debug)]
 pub(crate) struct Relay {
-    pg: PgPool,
+    pg: Pool,
     broker: Broker,
     clock: Clock,
-    listen_options: PgConnectOptions,
+    /// None where a pooler is between.
+    listen_options: Option<PgConnectOptions>,
     wake: watch::Sender<()>,
     /// Lanes whose row was refused, and until when they are left alone: the others go on.
     deferred: Mutex<HashMap<Uuid, Instant>>,
@@ -59,7 +57,7 @@ const DEFERRED_FOR: Duration = Duration::from_secs(5);
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
 impl Relay {
-    pub(crate) fn new(state: &AppState, listen_options: PgConnectOptions) -> Self {
+    pub(crate) fn new(state: &AppState, listen_options: Option<PgConnectOptions>) -> Self {
         Self {
             pg: state.pg.clone(),
             broker: state.broker.clone(),
@@ -172,16 +170,17 @@ impl Relay {
 
     /// Wakes the publisher at each commit.
     async fn listen(&self) {
+        let Some(options) = &self.listen_options else { return std::future::pending().await };
         loop {
-            if let Err(error) = self.listen_once().await {
+            if let Err(error) = self.listen_once(options).await {
                 tracing::warn!(%error, "outbox: listening was interrupted");
             }
             sleep(LISTEN_AGAIN).await;
         }
     }
 
-    async fn listen_once(&self) -> sqlx::Result<()> {
-        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(self.listen_options.clone());
+    async fn listen_once(&self, options: &PgConnectOptions) -> sqlx::Result<()> {
+        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.listen(OUTBOX_CHANNEL).await?;
         loop {

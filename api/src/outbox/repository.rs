@@ -1,8 +1,9 @@
 //! SQL of the outbox.
 
+use ops::database::Pool;
 use schema::{clock::Timestamp, id::ChangeId, postgres::OUTBOX_CHANNEL};
 use serde_json::Value;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -104,6 +105,6 @@ pub(super) async fn settle_lane(tx: &mut PgConnection, lane: Uuid) -> sqlx::Resu
 }
 
 /// How many rows wait, and since when the oldest does.
-pub(super) async fn backlog(pg: &PgPool) -> sqlx::Result<(i64, Option<OffsetDateTime>)> {
+pub(super) async fn backlog(pg: &Pool) -> sqlx::Result<(i64, Option<OffsetDateTime>)> {
     sqlx::query_as("SELECT count(*), min(created_at) FROM outbox WHERE NOT processed").fetch_one(pg).await
 }

@@ -1,10 +1,11 @@
 //! SQL of payments.
 
+use ops::database::Pool;
 use schema::{
     clock::Timestamp,
     id::{EventId, PaymentId},
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::model::Payment;
 
@@ -19,7 +20,7 @@ macro_rules! select_payment {
     };
 }
 
-pub(super) async fn find(pg: &PgPool, id: PaymentId) -> sqlx::Result<Option<Payment>> {
+pub(super) async fn find(pg: &Pool, id: PaymentId) -> sqlx::Result<Option<Payment>> {
     sqlx::query_as(select_payment!("WHERE id = $1")).bind(id).fetch_optional(pg).await
 }
 
@@ -32,12 +33,12 @@ pub(super) async fn find_of_event(tx: &mut PgConnection, event: EventId) -> sqlx
 }
 
 /// Which event is paid by what the provider calls so. Locks nothing: the event is locked before its payment.
-pub(super) async fn find_by_ref(pg: &PgPool, provider_ref: &str) -> sqlx::Result<Option<Payment>> {
+pub(super) async fn find_by_ref(pg: &Pool, provider_ref: &str) -> sqlx::Result<Option<Payment>> {
     sqlx::query_as(select_payment!("WHERE provider_ref = $1")).bind(provider_ref).fetch_optional(pg).await
 }
 
 /// Open payments whose time is over.
-pub(super) async fn list_expired(pg: &PgPool, now: Timestamp, limit: i64) -> sqlx::Result<Vec<Payment>> {
+pub(super) async fn list_expired(pg: &Pool, now: Timestamp, limit: i64) -> sqlx::Result<Vec<Payment>> {
     sqlx::query_as(select_payment!(
         "WHERE status IN ('requested', 'authorised') AND expires_at <= $1 ORDER BY expires_at LIMIT $2"
     ))
@@ -48,7 +49,7 @@ pub(super) async fn list_expired(pg: &PgPool, now: Timestamp, limit: i64) -> sql
 }
 
 /// Payments of which the provider has still to be told something.
-pub(super) async fn list_due(pg: &PgPool, before: Timestamp, limit: i64) -> sqlx::Result<Vec<Payment>> {
+pub(super) async fn list_due(pg: &Pool, before: Timestamp, limit: i64) -> sqlx::Result<Vec<Payment>> {
     sqlx::query_as(select_payment!(
         "WHERE (is_cancel_due OR refund_due > refunded_amount OR (provider_ref IS NULL AND status = 'requested'))
            AND updated_at <= $1 ORDER BY updated_at LIMIT $2"
@@ -100,7 +101,7 @@ pub(super) async fn update(tx: &mut PgConnection, payment: &Payment) -> sqlx::Re
 
 /// Notes what the provider calls it.
 pub(super) async fn set_reference(
-    pg: &PgPool,
+    pg: &Pool,
     id: PaymentId,
     provider_ref: &str,
     client_secret: &str,
@@ -119,7 +120,7 @@ pub(super) async fn set_reference(
 }
 
 /// The step of paying back to ask for: one that was begun is finished first, so that a repeat is the same request.
-pub(super) async fn next_refund(pg: &PgPool, id: PaymentId) -> sqlx::Result<Option<(i64, i64)>> {
+pub(super) async fn next_refund(pg: &Pool, id: PaymentId) -> sqlx::Result<Option<(i64, i64)>> {
     sqlx::query_as(
         "UPDATE payments
          SET refund_from = CASE WHEN refund_to > refunded_amount THEN refund_from ELSE refunded_amount END,
@@ -132,13 +133,13 @@ pub(super) async fn next_refund(pg: &PgPool, id: PaymentId) -> sqlx::Result<Opti
 }
 
 /// Notes that the provider knows that no money is wanted.
-pub(super) async fn set_cancelled(pg: &PgPool, id: PaymentId) -> sqlx::Result<()> {
+pub(super) async fn set_cancelled(pg: &Pool, id: PaymentId) -> sqlx::Result<()> {
     sqlx::query("UPDATE payments SET is_cancel_due = false WHERE id = $1").bind(id).execute(pg).await?;
     Ok(())
 }
 
 /// Notes that a try to tell the provider failed: others have their turn first.
-pub(super) async fn put_off(pg: &PgPool, id: PaymentId, now: Timestamp) -> sqlx::Result<()> {
+pub(super) async fn put_off(pg: &Pool, id: PaymentId, now: Timestamp) -> sqlx::Result<()> {
     sqlx::query("UPDATE payments SET updated_at = $2 WHERE id = $1")
         .bind(id)
         .bind(now.as_datetime())

@@ -1,15 +1,15 @@
 //! SQL of rooms.
 
+use ops::database::Pool;
 use schema::{
     clock::Timestamp,
     id::{RoomId, UserId},
 };
-use sqlx::PgPool;
 
 use super::model::{Listed, Member, Room};
 use crate::http::Identity;
 
-pub(super) async fn find_member(pg: &PgPool, room: RoomId, user: UserId) -> sqlx::Result<Option<Member>> {
+pub(super) async fn find_member(pg: &Pool, room: RoomId, user: UserId) -> sqlx::Result<Option<Member>> {
     sqlx::query_as(
         "SELECT u.display_name, r.is_archived, r.display_mode = 'blind' AS is_blind
          FROM room_members m JOIN rooms r ON r.id = m.room_id JOIN users u ON u.id = m.user_id
@@ -22,7 +22,7 @@ pub(super) async fn find_member(pg: &PgPool, room: RoomId, user: UserId) -> sqlx
 }
 
 /// As [`find_member`], of somebody who need not be in the room to look at it.
-pub(super) async fn find_as_admin(pg: &PgPool, room: RoomId, user: UserId) -> sqlx::Result<Option<Member>> {
+pub(super) async fn find_as_admin(pg: &Pool, room: RoomId, user: UserId) -> sqlx::Result<Option<Member>> {
     sqlx::query_as(
         "SELECT u.display_name, r.is_archived, r.display_mode = 'blind' AS is_blind
          FROM rooms r CROSS JOIN users u WHERE r.id = $1 AND u.id = $2",
@@ -33,7 +33,7 @@ pub(super) async fn find_as_admin(pg: &PgPool, room: RoomId, user: UserId) -> sq
     .await
 }
 
-pub(super) async fn find(pg: &PgPool, room: RoomId, caller: Identity) -> sqlx::Result<Option<Room>> {
+pub(super) async fn find(pg: &Pool, room: RoomId, caller: Identity) -> sqlx::Result<Option<Room>> {
     sqlx::query_as(
         "SELECT id, room_type, name, description, display_mode, is_archived, notice, created_by, created_at, updated_at
          FROM rooms r
@@ -47,7 +47,7 @@ pub(super) async fn find(pg: &PgPool, room: RoomId, caller: Identity) -> sqlx::R
 }
 
 /// Every room of `user` that is not archived, and when it was made.
-pub(super) async fn list_mine(pg: &PgPool, user: UserId) -> sqlx::Result<Vec<(RoomId, time::OffsetDateTime)>> {
+pub(super) async fn list_mine(pg: &Pool, user: UserId) -> sqlx::Result<Vec<(RoomId, time::OffsetDateTime)>> {
     sqlx::query_as(
         "SELECT r.id, r.created_at FROM room_members m JOIN rooms r ON r.id = m.room_id
          WHERE m.user_id = $1 AND NOT r.is_archived",
@@ -57,7 +57,7 @@ pub(super) async fn list_mine(pg: &PgPool, user: UserId) -> sqlx::Result<Vec<(Ro
     .await
 }
 
-pub(super) async fn list_by_ids(pg: &PgPool, rooms: &[RoomId]) -> sqlx::Result<Vec<Room>> {
+pub(super) async fn list_by_ids(pg: &Pool, rooms: &[RoomId]) -> sqlx::Result<Vec<Room>> {
     sqlx::query_as(
         "SELECT id, room_type, name, description, display_mode, is_archived, notice, created_by, created_at, updated_at
          FROM rooms WHERE id = ANY($1)",
@@ -69,7 +69,7 @@ pub(super) async fn list_by_ids(pg: &PgPool, rooms: &[RoomId]) -> sqlx::Result<V
 
 /// The room's members in the order they came.
 pub(super) async fn list_members(
-    pg: &PgPool,
+    pg: &Pool,
     room: RoomId,
     after: Option<(Timestamp, UserId)>,
     limit: i64,
@@ -89,7 +89,7 @@ pub(super) async fn list_members(
 }
 
 /// The room's members, by id alone, in the order they came.
-pub(super) async fn list_member_ids(pg: &PgPool, room: RoomId, limit: i64) -> sqlx::Result<Vec<UserId>> {
+pub(super) async fn list_member_ids(pg: &Pool, room: RoomId, limit: i64) -> sqlx::Result<Vec<UserId>> {
     sqlx::query_scalar("SELECT user_id FROM room_members WHERE room_id = $1 ORDER BY joined_at, user_id LIMIT $2")
         .bind(room)
         .bind(limit)

@@ -1,10 +1,11 @@
 //! SQL of slots.
 
+use ops::database::Pool;
 use schema::{
     clock::Timestamp,
     id::{EventId, SlotId, UserId},
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::Slot;
@@ -38,7 +39,7 @@ pub(super) struct Filter {
     pub(super) currency: Option<String>,
 }
 
-pub(super) async fn find(pg: &PgPool, id: SlotId) -> sqlx::Result<Option<Slot>> {
+pub(super) async fn find(pg: &Pool, id: SlotId) -> sqlx::Result<Option<Slot>> {
     sqlx::query_as(select_slot!("WHERE id = $1 AND deleted_at IS NULL")).bind(id).fetch_optional(pg).await
 }
 
@@ -48,7 +49,7 @@ pub(super) async fn find_for_update(tx: &mut PgConnection, id: SlotId) -> sqlx::
 }
 
 /// The slots of one rule, or the one slot of this id.
-pub(super) async fn list_made(pg: &PgPool, made: Uuid) -> sqlx::Result<Vec<Slot>> {
+pub(super) async fn list_made(pg: &Pool, made: Uuid) -> sqlx::Result<Vec<Slot>> {
     sqlx::query_as(select_slot!("WHERE (id = $1 OR series_id = $1) AND deleted_at IS NULL ORDER BY starts_at, id"))
         .bind(made)
         .fetch_all(pg)
@@ -57,7 +58,7 @@ pub(super) async fn list_made(pg: &PgPool, made: Uuid) -> sqlx::Result<Vec<Slot>
 
 /// Slots by their beginning. A slot without a price costs 0.
 pub(super) async fn list(
-    pg: &PgPool,
+    pg: &Pool,
     filter: &Filter,
     after: Option<(Timestamp, SlotId)>,
     limit: i64,

@@ -1,11 +1,11 @@
 //! SQL of profiles.
 
+use ops::database::Pool;
 use schema::{clock::Timestamp, id::UserId};
-use sqlx::PgPool;
 
 use super::{Role, User};
 
-pub(super) async fn find(pg: &PgPool, id: UserId) -> sqlx::Result<Option<User>> {
+pub(super) async fn find(pg: &Pool, id: UserId) -> sqlx::Result<Option<User>> {
     sqlx::query_as(
         "SELECT id, email, display_name, role, status_text, created_at
          FROM users WHERE id = $1 AND deleted_at IS NULL",
@@ -17,7 +17,7 @@ pub(super) async fn find(pg: &PgPool, id: UserId) -> sqlx::Result<Option<User>> 
 
 /// Changes what is given; a status is changed only when `has_status` says so, since NULL clears it.
 pub(super) async fn change(
-    pg: &PgPool,
+    pg: &Pool,
     id: UserId,
     display_name: Option<&str>,
     has_status: bool,
@@ -46,7 +46,7 @@ pub(super) async fn change(
 }
 
 /// Gives an account a role; answers whose it is.
-pub(super) async fn set_role(pg: &PgPool, email: &str, role: Role) -> sqlx::Result<Option<UserId>> {
+pub(super) async fn set_role(pg: &Pool, email: &str, role: Role) -> sqlx::Result<Option<UserId>> {
     sqlx::query_scalar(
         "UPDATE users SET role = $2, updated_at = now() WHERE email = $1 AND deleted_at IS NULL RETURNING id",
     )

@@ -1,8 +1,8 @@
 //! Profiles: who may see what of whom.
 
+use ops::database::Pool;
 use schema::{id::UserId, problem::Code, text::DisplayName};
 use serde_json::Value;
-use sqlx::PgPool;
 
 use super::{Role, User, model::Profile, repository};
 use crate::{
@@ -39,7 +39,7 @@ pub(super) async fn profile(state: &AppState, id: UserId) -> Result<Profile, Api
 }
 
 /// Gives the account of this e-mail address a role.
-pub async fn grant(pg: &PgPool, email: &str, role: Role) -> anyhow::Result<UserId> {
+pub async fn grant(pg: &Pool, email: &str, role: Role) -> anyhow::Result<UserId> {
     let id = repository::set_role(pg, &email.trim().to_lowercase(), role).await?;
     let id = id.ok_or_else(|| anyhow::anyhow!("nobody has signed up as {email}: sign up first"))?;
     tracing::warn!(security = "role_granted", user.id = %id, role = role.as_str(), "an operator gave a role");

@@ -20,7 +20,7 @@ use schema::{
     id::{RoomId, UserId},
     stream::{self, Sizes},
 };
-use scripts::stack::{NatsServer, test_env};
+use scripts::stack::{NatsServer, test_env, test_pooler_port};
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, PgPool};
 
@@ -81,7 +81,9 @@ impl TestApi {
         let js = connect(&nats, "worker").await;
         stream::ensure_all(&js, Sizes::default(), 0).await.expect("the streams");
         let options = pool.connect_options();
-        let postgres_gate = Gate::to(format!("{}:{}", options.get_host(), options.get_port())).await;
+        let pooler_port = test_pooler_port();
+        let postgres_port = pooler_port.unwrap_or(options.get_port());
+        let postgres_gate = Gate::to(format!("{}:{postgres_port}", options.get_host())).await;
         let redis_url = test_env("REDIS_URL");
         let redis_gate = Gate::to(redis_url.trim_start_matches("redis://").trim_end_matches('/').to_owned()).await;
         let nats_gate = Gate::to(format!("127.0.0.1:{}", nats.port())).await;
@@ -104,6 +106,7 @@ impl TestApi {
         ]
         .map(str::to_owned)
         .to_vec();
+        arguments.extend(pooler_port.map(|_port| "--database-statement-cache=0".to_owned()));
         arguments.extend(extra.iter().map(|&argument| argument.to_owned()));
         let (lifecycle, base, ops_base) = run(&arguments).await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();

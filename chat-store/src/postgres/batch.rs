@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
+use ops::database::Pool;
 use schema::id::MessageId;
-use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -49,7 +49,7 @@ WITH entry AS (
 SELECT message_id, seq FROM fresh UNION ALL SELECT message_id, seq FROM known";
 
 /// Writes entries.
-pub(super) async fn write(pool: &PgPool, entries: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
+pub(super) async fn write(pool: &Pool, entries: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
     let texts: Vec<_> = entries.iter().map(storable::text_of).collect();
     let mut items = Vec::with_capacity(entries.len());
     for (entry, text) in entries.iter().zip(&texts) {
@@ -74,7 +74,7 @@ pub(super) async fn write(pool: &PgPool, entries: &[Entry]) -> Result<Vec<Outcom
 }
 
 /// Inserts items and answers which of them stand.
-async fn insert(pool: &PgPool, items: &[(Item, &str)]) -> Result<HashSet<(MessageId, u64)>, StoreError> {
+async fn insert(pool: &Pool, items: &[(Item, &str)]) -> Result<HashSet<(MessageId, u64)>, StoreError> {
     if items.is_empty() {
         return Ok(HashSet::new());
     }

@@ -1,11 +1,11 @@
 //! What happened to an event, for ever.
 
+use ops::database::Pool;
 use schema::{
     change::{ChangeKind, FieldChange},
     clock::Timestamp,
     id::{ChangeId, EventId, UserId},
 };
-use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ use crate::{EventChange, StoreError, column};
 const TABLE: &str = "event_history";
 
 /// Writes a change unless it is there.
-pub(super) async fn write(pool: &PgPool, change: &EventChange) -> Result<(), StoreError> {
+pub(super) async fn write(pool: &Pool, change: &EventChange) -> Result<(), StoreError> {
     let fields = serde_json::to_string(&change.fields).expect("strings and JSON values serialise");
     sqlx::query(
         "INSERT INTO event_history
@@ -52,7 +52,7 @@ struct Row {
 
 /// The event's changes, newest first.
 pub(super) async fn read(
-    pool: &PgPool,
+    pool: &Pool,
     event: EventId,
     before: Option<(Timestamp, ChangeId)>,
     limit: usize,

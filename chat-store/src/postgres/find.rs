@@ -1,7 +1,7 @@
 //! Where ids stand.
 
+use ops::database::Pool;
 use schema::id::{MessageId, RoomId, UserId};
-use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ struct Row {
 }
 
 /// Those of `ids` that stand somewhere; a refused change stands nowhere, its seq is a skip.
-pub(super) async fn by_ids(pool: &PgPool, ids: &[MessageId]) -> Result<Vec<Found>, StoreError> {
+pub(super) async fn by_ids(pool: &Pool, ids: &[MessageId]) -> Result<Vec<Found>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT ids.message_id, ids.event_id, ids.seq, ids.sender, ids.created_at
          FROM chat_message_ids ids JOIN room_log_by_event log ON log.event_id = ids.event_id AND log.seq = ids.seq

@@ -1,13 +1,13 @@
 //! The greatest seq ever stored.
 
+use ops::database::Pool;
 use schema::stream::CHAT_MESSAGES;
-use sqlx::PgPool;
 
 use crate::{StoreError, column};
 
 const TABLE: &str = "log_high_water";
 
-pub(super) async fn read(pool: &PgPool) -> Result<u64, StoreError> {
+pub(super) async fn read(pool: &Pool) -> Result<u64, StoreError> {
     let row: Option<(i64,)> = sqlx::query_as("SELECT seq FROM log_high_water WHERE name = $1")
         .bind(CHAT_MESSAGES)
         .fetch_optional(pool)
@@ -16,7 +16,7 @@ pub(super) async fn read(pool: &PgPool) -> Result<u64, StoreError> {
 }
 
 /// Raises the mark; a lower one changes nothing.
-pub(super) async fn raise(pool: &PgPool, seq: u64) -> Result<(), StoreError> {
+pub(super) async fn raise(pool: &Pool, seq: u64) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO log_high_water (name, seq) VALUES ($1, $2)
          ON CONFLICT (name) DO UPDATE SET seq = excluded.seq WHERE log_high_water.seq < excluded.seq",

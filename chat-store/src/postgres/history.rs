@@ -1,11 +1,11 @@
 //! What the log says now: pages, single items, a person's messages, the tops of rooms.
 
+use ops::database::Pool;
 use schema::{
     envelope::Kind,
     frame::history::HistoryItem,
     id::{MessageId, RoomId, UserId},
 };
-use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -67,7 +67,7 @@ impl Row {
 
 /// One page.
 pub(super) async fn page(
-    pool: &PgPool,
+    pool: &Pool,
     room: RoomId,
     reader: UserId,
     window: Window,
@@ -100,7 +100,7 @@ pub(super) async fn page(
 
 /// One item, if it stands in this room.
 pub(super) async fn item(
-    pool: &PgPool,
+    pool: &Pool,
     room: RoomId,
     reader: UserId,
     id: MessageId,
@@ -120,7 +120,7 @@ pub(super) async fn item(
 
 /// What a person wrote, newest first.
 pub(super) async fn by_user(
-    pool: &PgPool,
+    pool: &Pool,
     user: UserId,
     before: Option<u64>,
     limit: usize,
@@ -139,7 +139,7 @@ pub(super) async fn by_user(
 }
 
 /// The newest item of each room; for nobody in particular, so without reactions.
-pub(super) async fn heads(pool: &PgPool, rooms: &[RoomId]) -> Result<Vec<Head>, StoreError> {
+pub(super) async fn heads(pool: &Pool, rooms: &[RoomId]) -> Result<Vec<Head>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT newest.* FROM unnest($1::uuid[]) AS room (id) CROSS JOIN LATERAL (
              SELECT * FROM chat_messages_by_event WHERE event_id = room.id ORDER BY seq DESC LIMIT 1
@@ -152,7 +152,7 @@ pub(super) async fn heads(pool: &PgPool, rooms: &[RoomId]) -> Result<Vec<Head>, 
 }
 
 /// Items as `reader` sees them.
-async fn shown(pool: &PgPool, items: Vec<Item>, reader: UserId) -> Result<Vec<HistoryItem>, StoreError> {
+async fn shown(pool: &Pool, items: Vec<Item>, reader: UserId) -> Result<Vec<HistoryItem>, StoreError> {
     let mut counts = reaction::counts(pool, &items, reader).await?;
     let show = |item: Item| {
         let reactions = counts.remove(&item.id).unwrap_or_default();

@@ -1,10 +1,11 @@
 //! The log of a room: every seq of it, skips included.
 
+use ops::database::Pool;
 use schema::{
     clock::Timestamp,
     id::{MessageId, RoomId},
 };
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -110,7 +111,7 @@ struct Row {
 }
 
 /// Every seq above `after`, ascending.
-pub(super) async fn read(pool: &PgPool, room: RoomId, after: u64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
+pub(super) async fn read(pool: &Pool, room: RoomId, after: u64, limit: usize) -> Result<Vec<LogRow>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT seq, kind, id, created_at, body FROM room_log_by_event
          WHERE event_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
@@ -133,7 +134,7 @@ pub(super) async fn read(pool: &PgPool, room: RoomId, after: u64, limit: usize) 
 }
 
 /// The greatest seq of the room; 0 without any.
-pub(super) async fn last_seq(pool: &PgPool, room: RoomId) -> Result<u64, StoreError> {
+pub(super) async fn last_seq(pool: &Pool, room: RoomId) -> Result<u64, StoreError> {
     let (seq,): (Option<i64>,) =
         sqlx::query_as("SELECT max(seq) FROM room_log_by_event WHERE event_id = $1").bind(room).fetch_one(pool).await?;
     column::seq(seq.unwrap_or(0), TABLE, room)

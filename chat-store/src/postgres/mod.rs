@@ -19,25 +19,25 @@ mod restate;
 mod settle;
 mod unread;
 
+use ops::database::Pool;
 use schema::{
     clock::Timestamp,
     frame::history::HistoryItem,
     id::{ChangeId, EventId, MessageId, RoomId, UserId},
 };
-use sqlx::PgPool;
 
 use crate::{Entry, EventChange, Found, Head, LogRow, MessageStore, Outcome, Page, StoreError, Window};
 
 /// Messages in PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PostgresStore {
-    pool: PgPool,
+    pool: Pool,
 }
 
 impl PostgresStore {
     /// Takes the pool that the process has anyway; its tables come with `schema::postgres::MIGRATOR`.
-    pub const fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub fn new(pool: impl Into<Pool>) -> Self {
+        Self { pool: pool.into() }
     }
 }
 

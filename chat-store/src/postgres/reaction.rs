@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use ops::database::Pool;
 use schema::{
     frame::history::ReactionCount,
     id::{MessageId, RoomId, UserId},
 };
-use sqlx::{PgExecutor, PgPool};
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use crate::{StoreError, column, item::Item};
@@ -15,7 +16,7 @@ use crate::{StoreError, column, item::Item};
 type Counts = HashMap<MessageId, Vec<ReactionCount>>;
 
 /// Counts what stands under `items`, for `reader`.
-pub(super) async fn counts(pool: &PgPool, items: &[Item], reader: UserId) -> Result<Counts, StoreError> {
+pub(super) async fn counts(pool: &Pool, items: &[Item], reader: UserId) -> Result<Counts, StoreError> {
     let ids: Vec<Uuid> = items.iter().filter(|item| item.has_reactions).map(|item| item.id.as_uuid()).collect();
     if ids.is_empty() {
         return Ok(Counts::new());

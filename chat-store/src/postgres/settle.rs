@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ops::database::Pool;
 use schema::{
     envelope::{Body, ReactionAction},
     id::MessageId,
     problem::Code,
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::{
     change,
@@ -28,7 +29,7 @@ use crate::{
 const DEADLOCKS_MAX: u32 = 5;
 
 /// Writes one entry, whose body is `text`.
-pub(super) async fn settle(pool: &PgPool, entry: &Entry, text: &str) -> Result<Outcome, StoreError> {
+pub(super) async fn settle(pool: &Pool, entry: &Entry, text: &str) -> Result<Outcome, StoreError> {
     let mut deadlocks = 0;
     loop {
         match in_transaction(pool, entry, text).await {
@@ -38,7 +39,7 @@ pub(super) async fn settle(pool: &PgPool, entry: &Entry, text: &str) -> Result<O
     }
 }
 
-async fn in_transaction(pool: &PgPool, entry: &Entry, text: &str) -> Result<Outcome, StoreError> {
+async fn in_transaction(pool: &Pool, entry: &Entry, text: &str) -> Result<Outcome, StoreError> {
     let id = entry.body.id();
     let mut ids: BTreeSet<MessageId> = [id].into_iter().chain(target_of(&entry.body)).collect();
     loop {

@@ -1,11 +1,11 @@
 //! How much of a room a reader has not seen: derived from the mark, never counted up.
 
+use ops::database::Pool;
 use schema::id::{RoomId, UserId};
-use sqlx::PgPool;
 
 use crate::{StoreError, column, store::UNREAD_MAX};
 
-pub(super) async fn count(pool: &PgPool, room: RoomId, reader: UserId, mark: u64) -> Result<u32, StoreError> {
+pub(super) async fn count(pool: &Pool, room: RoomId, reader: UserId, mark: u64) -> Result<u32, StoreError> {
     let (count,): (i64,) = sqlx::query_as(
         "SELECT count(*) FROM (
              SELECT 1 FROM chat_messages_by_event

@@ -10,10 +10,17 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::{build, down, servers};
-use crate::{console, interrupt, source, stack::Stack, tool, workspace};
+use crate::{
+    console, interrupt, source,
+    stack::{self, Stack},
+    tool, workspace,
+};
 
 #[derive(Debug, Default, Args)]
 pub(super) struct Arguments {
+    /// Reach PostgreSQL through PgBouncer in transaction mode; without further arguments the api's tests are run
+    #[arg(long)]
+    pgbouncer: bool,
     /// What nextest shall be told: names of tests, `-p gateway`, `--no-fail-fast` … Without any, all tests are run
     #[arg(value_name = "NEXTEST ARGUMENTS", trailing_var_arg = true, allow_hyphen_values = true)]
     nextest: Vec<OsString>,
@@ -22,7 +29,11 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     interrupt::catch()?;
     let nextest = tool::python::NEXTEST.ensure()?;
-    let packages = named_packages(&arguments.nextest);
+    let mut wanted = arguments.nextest.clone();
+    if arguments.pgbouncer && wanted.is_empty() {
+        wanted.extend(["-p", "api"].map(OsString::from));
+    }
+    let packages = named_packages(&wanted);
     // The end-to-end tests, which are this crate's, start the programs. With the whole workspace nextest builds those too,
     // for their own crates' tests; a build of ours before it would be a second one, with other features.
     if packages.contains(&"scripts") {
@@ -33,7 +44,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         servers::ensure()?
     };
     let stack = Stack::at(workspace::test_run_dir());
-    let result = run_on(&stack, &nextest, arguments, packages.is_empty());
+    let pooler_port = if arguments.pgbouncer { Some(stack::ensure_pooler(&workspace::test_run_dir())?) } else { None };
+    let result = run_on(&stack, &nextest, &wanted, pooler_port);
     if have_started {
         let _alone = servers::lock()?;
         down::stop(&stack, "the test servers")?;
@@ -41,15 +53,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(exit_code(result?))
 }
 
-fn run_on(stack: &Stack, nextest: &Path, arguments: &Arguments, is_whole: bool) -> Result<ExitStatus> {
+fn run_on(stack: &Stack, nextest: &Path, wanted: &[OsString], pooler_port: Option<u16>) -> Result<ExitStatus> {
     let mut command = Command::new(nextest);
     command.args(["nextest", "run"]);
-    if is_whole {
+    if named_packages(wanted).is_empty() {
         command.arg("--workspace");
     }
-    let tests = on_servers(&mut command, stack).args(&arguments.nextest).status().context("cannot start nextest")?;
+    command.envs(pooler_port.map(|port| (stack::POOLER_PORT, port.to_string())));
+    let tests = on_servers(&mut command, stack).args(wanted).status().context("cannot start nextest")?;
     // Whoever names tests wants those and no others.
-    if !arguments.nextest.is_empty() || !tests.success() {
+    if !wanted.is_empty() || !tests.success() {
         return Ok(tests);
     }
     Ok(documentation_tests(stack)?.unwrap_or(tests))

@@ -11,7 +11,7 @@ use super::{
     port::PortLease,
     process::Process,
     run_dir::{Record, RunDir},
-    server::{cassandra, nats, postgres, redis},
+    server::{cassandra, nats, pgbouncer, postgres, redis},
     service::{Backing, Listeners, Services, callers_settings},
     shared::Shared,
     signing_key, test_env,
@@ -82,6 +82,22 @@ pub(crate) fn start_test_servers(folder: &Path) -> Result<Stack> {
         ]))
     });
     result.map_err(|error| undone(&stack, error)).map(|()| stack)
+}
+
+/// Starts PgBouncer before the PostgreSQL of the test servers in `folder`, unless it runs; answers its port.
+pub(crate) fn ensure_pooler(folder: &Path) -> Result<u16> {
+    let run_dir = RunDir::at(folder);
+    if let Some(record) = run_dir.find_record(pgbouncer::NAME)?
+        && record.alive().is_some()
+    {
+        return Ok(record.process.ready.port());
+    }
+    let before = run_dir.find_record(postgres::NAME)?.context("the test servers run")?;
+    let lease = PortLease::take()?;
+    let process = pgbouncer::process(&run_dir, lease.port(), before.process.ready.port())?;
+    let mut starter = Starter { run_dir: &run_dir, plan: None, order: run_dir.records()?.len() };
+    starter.bring_up(&[process])?;
+    Ok(lease.port())
 }
 
 /// The run folder, in which nothing may run yet.

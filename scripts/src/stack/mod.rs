@@ -28,7 +28,8 @@ pub use handle::Stack;
 pub use nats_server::NatsServer;
 pub use plan::{Plan, Ports, Store};
 pub use port::PortLease;
-pub use test_env::test_env;
+pub(crate) use test_env::POOLER_PORT;
+pub use test_env::{test_env, test_pooler_port};
 pub use test_stack::TestStack;
 
 /// The URL for a user of the nats-server on a port.
@@ -36,4 +37,4 @@ pub(crate) fn nats_url(user: &str, port: u16) -> String {
     server::nats::url(user, port)
 }
 
-pub(crate) use assembly::{check, start, start_test_servers};
+pub(crate) use assembly::{check, ensure_pooler, start, start_test_servers};

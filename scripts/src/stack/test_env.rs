@@ -4,6 +4,9 @@ use std::{env, fs, path::Path};
 
 use crate::workspace;
 
+/// How a run of tests is told to go through the pooler.
+pub(crate) const POOLER_PORT: &str = "TEST_PGBOUNCER_PORT";
+
 /// The value of `name` (`DATABASE_URL`, `REDIS_URL`, `CQL_NODES`) for this test: the environment's, else that of the
 /// servers `cargo x servers up` started.
 ///
@@ -19,6 +22,11 @@ pub fn test_env(name: &str) -> String {
         .unwrap_or_else(|| {
             panic!("{name} is not set: start the servers with `cargo x servers up`, or run through `cargo x test`")
         })
+}
+
+/// The port of the pooler that a test shall reach PostgreSQL through, when `cargo x test --pgbouncer` says so.
+pub fn test_pooler_port() -> Option<u16> {
+    env::var(POOLER_PORT).ok()?.parse().ok()
 }
 
 /// The value of `name` in a file of `NAME=value` lines; `None` without such a file or line.

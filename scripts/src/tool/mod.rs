@@ -18,6 +18,7 @@ pub(crate) mod apt;
 pub(crate) mod cassandra;
 pub(crate) mod compose;
 pub(crate) mod nats;
+pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod python;
 pub(crate) mod redis;

@@ -159,5 +159,5 @@ async fn store(stack: &Stack) -> Result<Arc<dyn MessageStore>> {
     };
     let cql_nodes = stack.env("CQL_NODES")?.split(',').map(str::to_owned).collect();
     let settings = StoreSettings { store, cql_nodes, cql_keyspace: stack.env("CQL_KEYSPACE")? };
-    Ok(chat_store::connect(&settings, &pool).await?)
+    Ok(chat_store::connect(&settings, &pool.into()).await?)
 }

@@ -1,11 +1,12 @@
 //! SQL of an event's participants.
 
+use ops::database::Pool;
 use schema::{
     clock::Timestamp,
     id::{EventId, UserId},
 };
 use serde::Serialize;
-use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 
 /// Somebody in an event.
@@ -122,7 +123,7 @@ pub(super) async fn find(tx: &mut PgConnection, event: EventId, user: UserId) ->
 
 /// The event's participants in the order they came.
 pub(super) async fn list(
-    pg: &PgPool,
+    pg: &Pool,
     event: EventId,
     after: Option<(Timestamp, UserId)>,
     limit: i64,

@@ -2,5 +2,6 @@
 
 pub(super) mod cassandra;
 pub(super) mod nats;
+pub(super) mod pgbouncer;
 pub(super) mod postgres;
 pub(super) mod redis;

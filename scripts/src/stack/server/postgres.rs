@@ -22,7 +22,7 @@ use crate::{console, tool, tool::postgres::command_as};
 pub(in crate::stack) const NAME: &str = "postgres";
 
 /// The superuser's and the database's name. Whoever reaches the port is let in: it is on loopback.
-const OWNER: &str = "timingle";
+pub(super) const OWNER: &str = "timingle";
 
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
