@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     http::TrustedProxy,
     limit::{Limiter, Rate},
-    messages::SettledSeq,
+    messages::{Pages, SettledSeq},
     payments::Provider,
     redis::Redis,
 };
@@ -56,7 +56,9 @@ pub(crate) struct Shared {
     /// Whose `X-Forwarded-For` counts.
     pub(crate) trusted_proxies: Vec<TrustedProxy>,
     /// How far the worker is.
-    pub(crate) settled: SettledSeq,
+    pub(crate) settled: Arc<SettledSeq>,
+    /// Reads history.
+    pub(crate) pages: Pages,
     /// Who moves the money; none where slots with a price can not be booked.
     pub(crate) payments: Option<Arc<dyn Provider>>,
     /// Signs what the provider says.
@@ -97,10 +99,12 @@ impl AppState {
         let redis = Redis::open(&config.redis_url, &config.redis_prefix)?;
         let broker = config.broker.connect("api").await?;
         let store = chat_store::connect(&config.store, &pg).await?;
+        let settled = Arc::new(SettledSeq::new(broker.clone()));
         let has_limits = config.common.limits.are_on();
         let clock = config.common.clock.clock();
         Ok(Self(Arc::new(Shared {
-            settled: SettledSeq::new(broker.clone()),
+            pages: Pages::new(Arc::clone(&store), Arc::clone(&settled)),
+            settled,
             refresh_tokens: RefreshTokens::new(redis.clone(), config.tokens.refresh_token_for),
             sign_in_delay: SignInDelay::new(redis.clone(), has_limits),
             limiter: Limiter::new(redis.clone(), has_limits),

@@ -10,3 +10,4 @@ pub mod hostile;
 pub mod load;
 pub mod plan;
 pub mod report;
+pub mod rest;

@@ -1,4 +1,4 @@
-//! The program: `bench floor`, `bench load <plan>`, `bench hostile`.
+//! The program: `bench floor`, `bench load <plan>`, `bench rest`, `bench hostile`.
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
@@ -27,6 +27,8 @@ enum Command {
         /// Where the report goes, in JSON
         report: PathBuf,
     },
+    /// Ask the api for pages and bookings, and its database for the same without the api
+    Rest(bench::rest::Arguments),
     /// Misbehave, for others' sake
     Hostile(bench::hostile::Arguments),
 }
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Floor { listen } => bench::floor::serve(listen),
         Command::Load { plan, report } => bench::load::run(&plan, &report),
+        Command::Rest(arguments) => bench::rest::run(&arguments),
         Command::Hostile(arguments) => bench::hostile::run(&arguments),
     };
     match done {

@@ -9,7 +9,7 @@ use schema::{
 };
 
 /// Which part of a room's history is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Window {
     /// The newest items.
     Newest,

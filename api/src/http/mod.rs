@@ -20,9 +20,10 @@ pub(crate) use query::{Query, query};
 pub(crate) use recover::recover;
 pub(crate) use request::Traced;
 
+use bytes::Bytes;
 use warp::{
     Filter, Reply,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     reply::Response,
 };
 
@@ -49,6 +50,13 @@ pub(crate) fn answer(reply: impl Reply) -> Response {
 /// 200 with `value` as JSON.
 pub(crate) fn ok(value: &impl serde::Serialize) -> Response {
     warp::reply::json(value).into_response()
+}
+
+/// 200 with JSON that is there already.
+pub(crate) fn encoded(json: Bytes) -> Response {
+    let mut response = Response::new(json.into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 /// 201 with `value` as JSON.

@@ -5,7 +5,7 @@ use warp::reply::Response;
 use super::{service, status};
 use crate::{
     error::ApiError,
-    http::{Body, Identity, MessageInPath, Query, RoomInPath, created, ok},
+    http::{Body, Identity, MessageInPath, Query, RoomInPath, created, encoded, ok},
     state::AppState,
 };
 
@@ -13,7 +13,7 @@ type Answer = Result<Response, ApiError>;
 type Caller = Result<Identity, ApiError>;
 
 pub(super) async fn history(room: RoomInPath, caller: Caller, query: Query, state: AppState) -> Answer {
-    Ok(ok(&service::history(&state, caller?, room.of_mine()?, &query).await?))
+    Ok(encoded(service::history(&state, caller?, room.of_mine()?, &query).await?))
 }
 
 pub(super) async fn say(room: RoomInPath, caller: Caller, body: Body, state: AppState) -> Answer {

@@ -3,11 +3,13 @@
 mod handler;
 mod log;
 mod model;
+mod pages;
 mod publish;
 mod service;
 mod settled;
 mod status;
 
+pub(crate) use pages::Pages;
 pub(crate) use settled::SettledSeq;
 
 use warp::{Filter, filters::BoxedFilter, reply::Response};

@@ -1,5 +1,6 @@
 //! The rules of messages: who may read, what a page holds, and that a message is said once however often it is sent.
 
+use bytes::Bytes;
 use chat_store::Window;
 use schema::{
     envelope::{Body, Headers},
@@ -13,7 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     log,
-    model::{self, History, NewMessage},
+    model::{self, NewMessage},
+    pages::Wanted,
     publish::{self, publish},
 };
 use crate::{
@@ -26,20 +28,17 @@ use crate::{
 /// While the worker's oldest message is older than this, a resend waits: its first copy may still be on its way.
 const RESEND_LAG_MAX: Duration = Duration::from_secs(90);
 
-/// A page of a room's history.
+/// A page of a room's history, encoded.
 pub(super) async fn history(
     state: &AppState,
     caller: Identity,
     room: RoomId,
     query: &Query,
-) -> Result<History, ApiError> {
+) -> Result<Bytes, ApiError> {
     member(state, caller, room).await?;
     let limit = limit(query)?;
     let window = window(state, room, query).await?;
-    // First the floor, then the page: every seq up to the one is in the other.
-    let settled_seq = state.settled.get().await;
-    let page = state.store.history(room, caller.user_id, window, limit).await?;
-    Ok(History::new(page, settled_seq))
+    state.pages.get(Wanted { room, window, limit }, caller.user_id).await
 }
 
 /// One message of a room.

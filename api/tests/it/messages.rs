@@ -12,7 +12,10 @@ use schema::{
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::harness::{TestApi, eventually, read, refused, wrong_fields};
+use crate::{
+    harness::{TestApi, eventually, read, refused, wrong_fields},
+    logs::Captured,
+};
 
 fn contents(page: &Value) -> Vec<&str> {
     page["items"].as_array().unwrap().iter().map(|item| item["content"].as_str().unwrap()).collect()
@@ -225,4 +228,43 @@ async fn a_resend_that_is_not_stored_is_marked_for_the_worker(pool: PgPool) {
     let delivery = consumer.messages().await.unwrap().next().await.unwrap().unwrap();
     assert_eq!(delivery.info().unwrap().stream_sequence, said["seq"].as_u64().unwrap());
     assert_eq!(delivery.headers.as_ref().unwrap().get(header::TIMINGLE_RESEND).unwrap().as_str(), "1");
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn readers_who_come_at_once_are_answered_by_few_readings(pool: PgPool) {
+    const READERS: usize = 20;
+    let captured = Captured::from("sqlx::query=debug");
+    let readings = |table: &str| captured.text().lines().filter(|line| line.contains(table)).count();
+    let api = TestApi::with(pool, &["--database-pool-max=4"]).await;
+    let _store = api.runs_a_worker().await;
+    let (ann, bob) = (api.user("ann").await, api.user("bob").await);
+    let room = ann.makes_room(&[&bob]).await;
+    ann.says(room, "a-1", "hi").await;
+    let path = format!("/rooms/{room}/messages");
+    eventually("it is stored", async || {
+        let page = read(ann.get(&path).await, 200).await;
+        (page["items"][0]["content"] == "hi").then_some(())
+    })
+    .await;
+    let mut store = api.pg.begin().await.unwrap();
+    sqlx::query("LOCK TABLE chat_messages_by_event IN ACCESS EXCLUSIVE MODE").execute(&mut *store).await.unwrap();
+    let (members, pages) = (readings("FROM room_members m JOIN rooms"), readings("FROM chat_messages_by_event"));
+    let asked = join_all((0..READERS).map(async |n| {
+        let reader = if n % 2 == 0 { &ann } else { &bob };
+        read(reader.get(&path).await, 200).await
+    }));
+    let released = async {
+        eventually("all of them are members", async || {
+            (readings("FROM room_members m JOIN rooms") >= members + READERS).then_some(())
+        })
+        .await;
+        store.rollback().await.unwrap();
+    };
+    let (mut found, ()) = futures_util::future::join(asked, released).await;
+    found.dedup();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["items"][0]["content"], "hi");
+    // The one that was under way, and one for all who came meanwhile; who was late makes another.
+    let read = readings("FROM chat_messages_by_event") - pages;
+    assert!((2..READERS / 2).contains(&read), "{read} readings");
 }

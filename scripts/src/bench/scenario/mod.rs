@@ -6,6 +6,7 @@ mod hostile;
 mod ladder;
 mod memory;
 mod pair;
+mod rest;
 mod resync;
 mod stalled;
 mod storm;
@@ -45,6 +46,8 @@ pub(crate) enum Scenario {
     Subscribe,
     /// 1,000 users for minutes, then 10,000 at rising rates, with a worker
     Ladder,
+    /// History pages and bookings by REST, beside the bare queries
+    Rest,
     /// In a, b and c, servers of other makes too
     Peers,
 }
@@ -68,6 +71,7 @@ impl Scenario {
             Self::Hostile => "trickling requests and floods",
             Self::Subscribe => "a subscription a room, or one for all",
             Self::Ladder => "the ladder",
+            Self::Rest => "REST beside the bare queries",
             Self::Peers => "other servers",
         }
     }
@@ -84,6 +88,7 @@ impl Scenario {
             Self::Hostile => hostile::measure(programs, arguments, page),
             Self::Subscribe => subscribe::measure(programs, arguments, page),
             Self::Ladder => ladder::measure(programs, arguments, page),
+            Self::Rest => rest::measure(programs, arguments, page),
             Self::Peers => Ok(()),
         }
     }
