@@ -23,6 +23,7 @@ def sign_up(name, role):
 
 seller, _ = sign_up("zoe", RegistrationRole.BUSINESS)
 customer, signed_in = sign_up("ann", RegistrationRole.USER)
+latecomer, _ = sign_up("bob", RegistrationRole.USER)
 begins = datetime.datetime(2031, 1, 1, 10, tzinfo=datetime.timezone.utc)
 ends = begins + datetime.timedelta(hours=1)
 
@@ -33,7 +34,7 @@ assert found.title == "Lunch", found
 slot = create_slot.sync(client=seller, body=NewSlot(service="Haircut", starts_at=begins, ends_at=ends))
 booked = create_event.sync(client=customer, body=NewEvent(slot_id=slot.id))
 assert booked.title == "Haircut" and booked.slot_id == slot.id, booked
-late = create_event.sync_detailed(client=seller, body=NewEvent(slot_id=slot.id))
+late = create_event.sync_detailed(client=latecomer, body=NewEvent(slot_id=slot.id))
 assert late.status_code == 409, late
 
 with open(token_file, "w", encoding="utf-8") as output:
