@@ -2,13 +2,14 @@
 
 use schema::{
     clock::Timestamp,
+    erasure,
     id::{MessageId, RoomId},
 };
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Entry, LogRow, StoreError, column, erasure};
+use crate::{Entry, LogRow, StoreError, column};
 
 const TABLE: &str = "room_log_by_event";
 

@@ -1,0 +1,53 @@
+//! How far people have read: the highest seq counts, and of one seq the latest time.
+
+use std::collections::BTreeMap;
+
+use schema::id::{RoomId, UserId};
+use sqlx::PgPool;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{ReadMark, StoreError, column};
+
+const TABLE: &str = "read_marks_by_event";
+
+/// Raises marks; lower ones change nothing.
+pub(super) async fn write(pool: &PgPool, marks: &[ReadMark]) -> Result<(), StoreError> {
+    // One row of a statement may be written once; in their order, so that two batches do not wait for each other.
+    let mut highest: BTreeMap<(RoomId, UserId), ReadMark> = BTreeMap::new();
+    for mark in marks {
+        let known = highest.entry((mark.room_id, mark.user_id)).or_insert(*mark);
+        if (known.seq, known.read_at) < (mark.seq, mark.read_at) {
+            *known = *mark;
+        }
+    }
+    let marks: Vec<ReadMark> = highest.into_values().collect();
+    sqlx::query(
+        "INSERT INTO read_marks_by_event AS known (event_id, user_id, seq, read_at)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[])
+         ON CONFLICT (event_id, user_id) DO UPDATE SET seq = excluded.seq, read_at = excluded.read_at
+         WHERE (known.seq, known.read_at) < (excluded.seq, excluded.read_at)",
+    )
+    .bind(marks.iter().map(|mark| mark.room_id.as_uuid()).collect::<Vec<Uuid>>())
+    .bind(marks.iter().map(|mark| mark.user_id.as_uuid()).collect::<Vec<Uuid>>())
+    .bind(marks.iter().map(|mark| column::of_seq(mark.seq)).collect::<Vec<i64>>())
+    .bind(marks.iter().map(|mark| mark.read_at.as_datetime()).collect::<Vec<OffsetDateTime>>())
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// How far these people have read.
+pub(super) async fn read(pool: &PgPool, room_id: RoomId, readers: &[UserId]) -> Result<Vec<ReadMark>, StoreError> {
+    let rows: Vec<(UserId, i64, OffsetDateTime)> = sqlx::query_as(
+        "SELECT user_id, seq, read_at FROM read_marks_by_event WHERE event_id = $1 AND user_id = ANY($2)",
+    )
+    .bind(room_id)
+    .bind(readers)
+    .fetch_all(pool)
+    .await?;
+    let decode = |(user_id, seq, read_at): (UserId, i64, OffsetDateTime)| {
+        Ok(ReadMark { room_id, user_id, seq: column::seq(seq, TABLE, room_id)?, read_at: read_at.into() })
+    };
+    rows.into_iter().map(decode).collect()
+}
