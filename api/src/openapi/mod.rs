@@ -3,6 +3,7 @@
 mod operation;
 mod paths;
 mod schemas;
+mod talk;
 
 use std::sync::LazyLock;
 

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     error::ApiError,
     http::{Identity, List, Paging, Query},
+    marks,
     state::AppState,
 };
 
@@ -27,8 +28,6 @@ type Place = (Timestamp, RoomId);
 const UNREAD_AT_ONCE: usize = 8;
 /// Rooms whose tops are asked for in one question.
 const HEADS_AT_ONCE: usize = 500;
-/// Marks of what was read are not kept yet: everything others wrote is unread.
-const NOTHING_READ: u64 = 0;
 
 /// The caller's place in `room`.
 pub(crate) async fn member(state: &AppState, caller: Identity, room: RoomId) -> Result<Member, ApiError> {
@@ -38,6 +37,11 @@ pub(crate) async fn member(state: &AppState, caller: Identity, room: RoomId) -> 
         found = repository::find_as_admin(&state.pg, room, caller.user_id).await?;
     }
     found.ok_or_else(ApiError::not_a_member)
+}
+
+/// Every room that the caller is in, archived ones too.
+pub(crate) async fn all_of(state: &AppState, caller: Identity) -> Result<Vec<RoomId>, ApiError> {
+    Ok(repository::list_all_ids(&state.pg, caller.user_id).await?)
 }
 
 /// The caller's rooms, newest activity first.
@@ -61,10 +65,11 @@ pub(super) async fn list(state: &AppState, caller: Identity, query: &Query) -> R
     let page = paging.page(places, |last| *last);
     let ids: Vec<RoomId> = page.items().iter().map(|(_, id)| *id).collect();
     let rooms = repository::list_by_ids(&state.pg, &ids).await?;
+    let marks = newest_marks(state, caller.user_id, &ids).await;
     let summaries = stream::iter(rooms)
         .map(|room| {
-            let head = heads.get(&room.id).cloned();
-            summarise(state, caller.user_id, room, head)
+            let (head, mark) = (heads.get(&room.id).cloned(), marks.get(&room.id).copied());
+            summarise(state, caller.user_id, room, head, mark)
         })
         .buffer_unordered(UNREAD_AT_ONCE)
         .map_ok(|summary| (summary.room.id, summary));
@@ -76,7 +81,8 @@ pub(super) async fn list(state: &AppState, caller: Identity, query: &Query) -> R
 pub(super) async fn show(state: &AppState, caller: Identity, room: RoomId) -> Result<Summary, ApiError> {
     let found = repository::find(&state.pg, room, caller).await?.ok_or_else(ApiError::not_a_member)?;
     let head = state.store.heads(&[room]).await?.into_iter().next();
-    summarise(state, caller.user_id, found, head).await
+    let mark = newest_marks(state, caller.user_id, &[room]).await.remove(&room);
+    summarise(state, caller.user_id, found, head, mark).await
 }
 
 /// Who is in a room.
@@ -96,9 +102,22 @@ pub(super) async fn members(
     Ok(paging.page(found, |last| (last.joined_at, last.user_id)))
 }
 
-async fn summarise(state: &AppState, reader: UserId, room: Room, head: Option<Head>) -> Result<Summary, ApiError> {
+/// How far the reader has read these rooms, as far as the stream of marks knows.
+async fn newest_marks(state: &AppState, reader: UserId, rooms: &[RoomId]) -> HashMap<RoomId, u64> {
+    let whose: Vec<(RoomId, UserId)> = rooms.iter().map(|room| (*room, reader)).collect();
+    let newest = marks::newest(state, &whose).await;
+    newest.into_iter().map(|((room, _), (seq, _))| (room, seq)).collect()
+}
+
+async fn summarise(
+    state: &AppState,
+    reader: UserId,
+    room: Room,
+    head: Option<Head>,
+    mark: Option<u64>,
+) -> Result<Summary, ApiError> {
     let unread_count = match &head {
-        Some(head) => state.store.unread(head.room_id, reader, NOTHING_READ).await?,
+        Some(head) => unread(state, head, reader, mark).await?,
         None => 0,
     };
     Ok(Summary {
@@ -107,4 +126,15 @@ async fn summarise(state: &AppState, reader: UserId, room: Room, head: Option<He
         last_message: head.and_then(|head| head.last_message),
         unread_count,
     })
+}
+
+async fn unread(state: &AppState, head: &Head, reader: UserId, mark: Option<u64>) -> Result<u32, ApiError> {
+    // Who has read to the top is not worth two questions.
+    if mark >= Some(head.seq) {
+        return Ok(0);
+    }
+    let stored = state.store.read_marks(head.room_id, &[reader]).await?;
+    let mark = stored.first().map(|mark| mark.seq).max(mark).unwrap_or(0);
+    let counts = state.store.unread(head.room_id, &[(reader, mark)]).await?;
+    Ok(counts.first().copied().unwrap_or(0))
 }
