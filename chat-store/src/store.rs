@@ -45,12 +45,12 @@ pub trait MessageStore: Send + Sync + 'static {
     /// Writes how far people have read, in any order, any number of times: the highest seq counts.
     async fn write_marks(&self, marks: &[ReadMark]) -> Result<(), StoreError>;
 
-    /// How far these people have read the room; those who never said so are left out.
-    async fn read_marks(&self, room: RoomId, readers: &[UserId]) -> Result<Vec<ReadMark>, StoreError>;
+    /// How far people have read rooms; those who never said so are left out.
+    async fn read_marks(&self, readers: &[(RoomId, UserId)]) -> Result<Vec<ReadMark>, StoreError>;
 
-    /// For each reader and their mark: how many messages of others, not deleted, stand in the room above it, counted
-    /// to 100. Many readers cost little more than one.
-    async fn unread(&self, room: RoomId, readers: &[(UserId, u64)]) -> Result<Vec<u32>, StoreError>;
+    /// For each room, reader and their mark: how many messages of others, not deleted, stand in the room above it,
+    /// counted to 100. Many readers of one room cost little more than one.
+    async fn unread(&self, readers: &[(RoomId, UserId, u64)]) -> Result<Vec<u32>, StoreError>;
 
     /// Writes one change of an event, any number of times.
     async fn write_event_change(&self, change: &EventChange) -> Result<(), StoreError>;

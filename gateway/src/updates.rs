@@ -172,17 +172,21 @@ enum RoundError {
 }
 
 async fn round(gateway: &Gateway, due: &[(RoomId, Whom)]) -> Result<(), RoundError> {
-    let mut people = people(gateway, due).await?;
-    let rooms: Vec<RoomId> = people.keys().copied().collect();
-    let heads = if rooms.is_empty() { Vec::new() } else { gateway.store.heads(&rooms).await? };
-    let mut heads: HashMap<RoomId, Head> = heads.into_iter().map(|head| (head.room_id, head)).collect();
+    let people = people(gateway, due).await?;
     for (room, _) in due {
-        let here = people.remove(room).unwrap_or_default();
-        gateway.updates.pause(*room, pace(gateway, *room, &here));
-        for readers in here.chunks(READERS_A_QUESTION) {
-            tell(gateway, *room, readers, heads.get(room)).await?;
-        }
-        heads.remove(room);
+        let here = people.get(room).map(Vec::as_slice).unwrap_or_default();
+        gateway.updates.pause(*room, pace(gateway, *room, here));
+    }
+    let rooms: Vec<RoomId> = people.keys().copied().collect();
+    let readers: Vec<(RoomId, UserId)> =
+        people.into_iter().flat_map(|(room, users)| users.into_iter().map(move |user| (room, user))).collect();
+    if readers.is_empty() {
+        return Ok(());
+    }
+    let heads = gateway.store.heads(&rooms).await?;
+    let heads: HashMap<RoomId, Head> = heads.into_iter().map(|head| (head.room_id, head)).collect();
+    for readers in readers.chunks(READERS_A_QUESTION) {
+        tell(gateway, readers, &heads).await?;
     }
     Ok(())
 }
@@ -214,16 +218,19 @@ fn pace(gateway: &Gateway, room: RoomId, here: &[UserId]) -> Duration {
     every.max(limit::ROOM_UPDATES_EVERY.saturating_mul(turns))
 }
 
-async fn tell(gateway: &Gateway, room: RoomId, readers: &[UserId], head: Option<&Head>) -> Result<(), StoreError> {
-    let marks = gateway.store.read_marks(room, readers).await?;
-    let marks: HashMap<UserId, u64> = marks.into_iter().map(|mark| (mark.user_id, mark.seq)).collect();
-    let readers: Vec<(UserId, u64)> =
-        readers.iter().map(|reader| (*reader, marks.get(reader).copied().unwrap_or(0))).collect();
-    let counts = gateway.store.unread(room, &readers).await?;
-    let last_message = head.and_then(|head| head.last_message.clone()).map(Box::new);
-    for ((user, _), unread_count) in readers.into_iter().zip(counts) {
-        let frame = ServerFrame::RoomUpdated { room_id: room, unread_count, last_message: last_message.clone() };
-        let bytes = encode(Opcode::Text, &frame.to_json());
+async fn tell(
+    gateway: &Gateway,
+    readers: &[(RoomId, UserId)],
+    heads: &HashMap<RoomId, Head>,
+) -> Result<(), StoreError> {
+    let marks = gateway.store.read_marks(readers).await?;
+    let marks: HashMap<(RoomId, UserId), u64> =
+        marks.into_iter().map(|mark| ((mark.room_id, mark.user_id), mark.seq)).collect();
+    let mark = |reader: &(RoomId, UserId)| (reader.0, reader.1, marks.get(reader).copied().unwrap_or(0));
+    let counts = gateway.store.unread(&readers.iter().map(mark).collect::<Vec<_>>()).await?;
+    for ((room_id, user), unread_count) in readers.iter().copied().zip(counts) {
+        let last_message = heads.get(&room_id).and_then(|head| head.last_message.clone()).map(Box::new);
+        let bytes = encode(Opcode::Text, &ServerFrame::RoomUpdated { room_id, unread_count, last_message }.to_json());
         for socket in gateway.sockets.of(user) {
             gateway.measure.room_updates.increment(1);
             gateway.measure.frames_out.increment(1);

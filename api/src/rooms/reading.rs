@@ -88,10 +88,10 @@ pub(super) async fn read_marks(state: &AppState, caller: Identity, room: RoomId)
         return Err(ApiError::refused(Code::Forbidden, "marks in a blind room are not shown"));
     }
     let members = repository::list_member_ids(&state.pg, room, MEMBERS_MAX).await?;
-    let stored = state.store.read_marks(room, &members).await?;
+    let whose: Vec<(RoomId, UserId)> = members.iter().map(|member| (room, *member)).collect();
+    let stored = state.store.read_marks(&whose).await?;
     let mut standing: HashMap<UserId, marks::Standing> =
         stored.into_iter().map(|mark| (mark.user_id, (mark.seq, mark.read_at))).collect();
-    let whose: Vec<(RoomId, UserId)> = members.iter().map(|member| (room, *member)).collect();
     for ((_, user), newest) in marks::newest(state, &whose).await {
         let known = standing.entry(user).or_insert(newest);
         *known = (*known).max(newest);

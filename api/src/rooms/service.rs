@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use chat_store::Head;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use schema::{
     clock::Timestamp,
     id::{RoomId, UserId},
@@ -24,8 +23,6 @@ use crate::{
 /// Where a room stands in its member's list: the newest activity first, and one order for those of the same instant.
 type Place = (Timestamp, RoomId);
 
-/// Questions to the store at the same time, for one list.
-const UNREAD_AT_ONCE: usize = 8;
 /// Rooms whose tops are asked for in one question.
 const HEADS_AT_ONCE: usize = 500;
 
@@ -65,24 +62,20 @@ pub(super) async fn list(state: &AppState, caller: Identity, query: &Query) -> R
     let page = paging.page(places, |last| *last);
     let ids: Vec<RoomId> = page.items().iter().map(|(_, id)| *id).collect();
     let rooms = repository::list_by_ids(&state.pg, &ids).await?;
-    let marks = newest_marks(state, caller.user_id, &ids).await;
-    let summaries = stream::iter(rooms)
-        .map(|room| {
-            let (head, mark) = (heads.get(&room.id).cloned(), marks.get(&room.id).copied());
-            summarise(state, caller.user_id, room, head, mark)
-        })
-        .buffer_unordered(UNREAD_AT_ONCE)
-        .map_ok(|summary| (summary.room.id, summary));
-    let mut by_id: HashMap<RoomId, Summary> = summaries.try_collect().await?;
+    let unread = unread(state, caller.user_id, &ids, &heads).await?;
+    let mut by_id: HashMap<RoomId, Summary> = HashMap::new();
+    for room in rooms {
+        by_id.insert(room.id, summarise(room, &heads, &unread));
+    }
     Ok(page.filter_map(|(_, id)| by_id.remove(&id)))
 }
 
 /// One room.
 pub(super) async fn show(state: &AppState, caller: Identity, room: RoomId) -> Result<Summary, ApiError> {
     let found = repository::find(&state.pg, room, caller).await?.ok_or_else(ApiError::not_a_member)?;
-    let head = state.store.heads(&[room]).await?.into_iter().next();
-    let mark = newest_marks(state, caller.user_id, &[room]).await.remove(&room);
-    summarise(state, caller.user_id, found, head, mark).await
+    let heads = state.store.heads(&[room]).await?.into_iter().map(|head| (head.room_id, head)).collect();
+    let unread = unread(state, caller.user_id, &[room], &heads).await?;
+    Ok(summarise(found, &heads, &unread))
 }
 
 /// Who is in a room.
@@ -102,39 +95,33 @@ pub(super) async fn members(
     Ok(paging.page(found, |last| (last.joined_at, last.user_id)))
 }
 
-/// How far the reader has read these rooms, as far as the stream of marks knows.
-async fn newest_marks(state: &AppState, reader: UserId, rooms: &[RoomId]) -> HashMap<RoomId, u64> {
-    let whose: Vec<(RoomId, UserId)> = rooms.iter().map(|room| (*room, reader)).collect();
-    let newest = marks::newest(state, &whose).await;
-    newest.into_iter().map(|((room, _), (seq, _))| (room, seq)).collect()
-}
-
-async fn summarise(
+/// What is unread in rooms, each a number of its own only if something is: of all of them in one question.
+async fn unread(
     state: &AppState,
     reader: UserId,
-    room: Room,
-    head: Option<Head>,
-    mark: Option<u64>,
-) -> Result<Summary, ApiError> {
-    let unread_count = match &head {
-        Some(head) => unread(state, head, reader, mark).await?,
-        None => 0,
-    };
-    Ok(Summary {
-        room,
-        last_message_at: head.as_ref().map(|head| head.created_at),
-        last_message: head.and_then(|head| head.last_message),
-        unread_count,
-    })
+    rooms: &[RoomId],
+    heads: &HashMap<RoomId, Head>,
+) -> Result<HashMap<RoomId, u32>, ApiError> {
+    let whose: Vec<(RoomId, UserId)> =
+        rooms.iter().filter(|room| heads.contains_key(room)).map(|room| (*room, reader)).collect();
+    let mut marks: HashMap<RoomId, u64> =
+        state.store.read_marks(&whose).await?.into_iter().map(|mark| (mark.room_id, mark.seq)).collect();
+    for ((room, _), (seq, _)) in marks::newest(state, &whose).await {
+        let mark = marks.entry(room).or_insert(seq);
+        *mark = (*mark).max(seq);
+    }
+    let readers: Vec<(RoomId, UserId, u64)> =
+        whose.iter().map(|(room, reader)| (*room, *reader, marks.get(room).copied().unwrap_or(0))).collect();
+    let counts = state.store.unread(&readers).await?;
+    Ok(whose.into_iter().map(|(room, _)| room).zip(counts).collect())
 }
 
-async fn unread(state: &AppState, head: &Head, reader: UserId, mark: Option<u64>) -> Result<u32, ApiError> {
-    // Who has read to the top is not worth two questions.
-    if mark >= Some(head.seq) {
-        return Ok(0);
+fn summarise(room: Room, heads: &HashMap<RoomId, Head>, unread: &HashMap<RoomId, u32>) -> Summary {
+    let head = heads.get(&room.id);
+    Summary {
+        last_message_at: head.map(|head| head.created_at),
+        last_message: head.and_then(|head| head.last_message.clone()),
+        unread_count: unread.get(&room.id).copied().unwrap_or(0),
+        room,
     }
-    let stored = state.store.read_marks(head.room_id, &[reader]).await?;
-    let mark = stored.first().map(|mark| mark.seq).max(mark).unwrap_or(0);
-    let counts = state.store.unread(head.room_id, &[(reader, mark)]).await?;
-    Ok(counts.first().copied().unwrap_or(0))
 }

@@ -37,16 +37,17 @@ pub(super) async fn write(pool: &PgPool, marks: &[ReadMark]) -> Result<(), Store
     Ok(())
 }
 
-/// How far these people have read.
-pub(super) async fn read(pool: &PgPool, room_id: RoomId, readers: &[UserId]) -> Result<Vec<ReadMark>, StoreError> {
-    let rows: Vec<(UserId, i64, OffsetDateTime)> = sqlx::query_as(
-        "SELECT user_id, seq, read_at FROM read_marks_by_event WHERE event_id = $1 AND user_id = ANY($2)",
+/// How far people have read.
+pub(super) async fn read(pool: &PgPool, readers: &[(RoomId, UserId)]) -> Result<Vec<ReadMark>, StoreError> {
+    let rows: Vec<(RoomId, UserId, i64, OffsetDateTime)> = sqlx::query_as(
+        "SELECT event_id, user_id, seq, read_at FROM read_marks_by_event
+         JOIN unnest($1::uuid[], $2::uuid[]) AS reader (room, id) ON event_id = reader.room AND user_id = reader.id",
     )
-    .bind(room_id)
-    .bind(readers)
+    .bind(readers.iter().map(|(room, _)| room.as_uuid()).collect::<Vec<Uuid>>())
+    .bind(readers.iter().map(|(_, reader)| reader.as_uuid()).collect::<Vec<Uuid>>())
     .fetch_all(pool)
     .await?;
-    let decode = |(user_id, seq, read_at): (UserId, i64, OffsetDateTime)| {
+    let decode = |(room_id, user_id, seq, read_at): (RoomId, UserId, i64, OffsetDateTime)| {
         Ok(ReadMark { room_id, user_id, seq: column::seq(seq, TABLE, room_id)?, read_at: read_at.into() })
     };
     rows.into_iter().map(decode).collect()

@@ -84,12 +84,12 @@ impl MessageStore for PostgresStore {
         mark::write(&self.pool, marks).await
     }
 
-    async fn read_marks(&self, room: RoomId, readers: &[UserId]) -> Result<Vec<ReadMark>, StoreError> {
-        mark::read(&self.pool, room, readers).await
+    async fn read_marks(&self, readers: &[(RoomId, UserId)]) -> Result<Vec<ReadMark>, StoreError> {
+        mark::read(&self.pool, readers).await
     }
 
-    async fn unread(&self, room: RoomId, readers: &[(UserId, u64)]) -> Result<Vec<u32>, StoreError> {
-        unread::count(&self.pool, room, readers).await
+    async fn unread(&self, readers: &[(RoomId, UserId, u64)]) -> Result<Vec<u32>, StoreError> {
+        unread::count(&self.pool, readers).await
     }
 
     async fn write_event_change(&self, change: &EventChange) -> Result<(), StoreError> {

@@ -6,19 +6,20 @@ use uuid::Uuid;
 
 use crate::{StoreError, column, store::UNREAD_MAX};
 
-pub(super) async fn count(pool: &PgPool, room: RoomId, readers: &[(UserId, u64)]) -> Result<Vec<u32>, StoreError> {
+pub(super) async fn count(pool: &PgPool, readers: &[(RoomId, UserId, u64)]) -> Result<Vec<u32>, StoreError> {
     let counts: Vec<i64> = sqlx::query_scalar(
         "SELECT (SELECT count(*) FROM (
              SELECT 1 FROM chat_messages_by_event
-             WHERE event_id = $1 AND seq > reader.mark AND kind = 'message' AND deleted_seq IS NULL
+             WHERE event_id = reader.room AND seq > reader.mark AND kind = 'message' AND deleted_seq IS NULL
                  AND sender IS DISTINCT FROM reader.id
              LIMIT $4
          ) AS unread)
-         FROM unnest($2::uuid[], $3::bigint[]) WITH ORDINALITY AS reader (id, mark, place) ORDER BY place",
+         FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) WITH ORDINALITY AS reader (room, id, mark, place)
+         ORDER BY place",
     )
-    .bind(room)
-    .bind(readers.iter().map(|(reader, _)| reader.as_uuid()).collect::<Vec<Uuid>>())
-    .bind(readers.iter().map(|(_, mark)| column::of_seq(*mark)).collect::<Vec<i64>>())
+    .bind(readers.iter().map(|(room, _, _)| room.as_uuid()).collect::<Vec<Uuid>>())
+    .bind(readers.iter().map(|(_, reader, _)| reader.as_uuid()).collect::<Vec<Uuid>>())
+    .bind(readers.iter().map(|(_, _, mark)| column::of_seq(*mark)).collect::<Vec<i64>>())
     .bind(i64::from(UNREAD_MAX))
     .fetch_all(pool)
     .await?;

@@ -1,13 +1,16 @@
 //! How far people have read: the highest seq counts, by its write timestamp; of one seq the latest time, because of two
 //! values with one timestamp the greater one counts.
 
+use std::collections::HashMap;
+
 use ::scylla::value::CqlTimestamp;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use schema::id::{RoomId, UserId};
 use uuid::Uuid;
 
 use super::{
     ScyllaStore,
-    mutation::{self, Mutation, Partition},
+    mutation::{self, IN_FLIGHT_MAX, Mutation, Partition},
     statement::higher_wins,
     value::timestamp,
 };
@@ -35,22 +38,27 @@ struct Row {
     read_at: Option<CqlTimestamp>,
 }
 
-/// How far these people have read.
-pub(super) async fn read(
-    store: &ScyllaStore,
-    room_id: RoomId,
-    readers: &[UserId],
-) -> Result<Vec<ReadMark>, StoreError> {
+/// How far people have read.
+pub(super) async fn read(store: &ScyllaStore, readers: &[(RoomId, UserId)]) -> Result<Vec<ReadMark>, StoreError> {
+    let mut by_room: HashMap<RoomId, Vec<Uuid>> = HashMap::new();
+    for (room, reader) in readers {
+        by_room.entry(*room).or_default().push(reader.as_uuid());
+    }
+    let mut reads = Vec::new();
+    for (room, readers) in &by_room {
+        reads.extend(readers.chunks(READERS_A_READ).map(|readers| of_room(store, *room, readers)));
+    }
+    let found: Vec<Vec<ReadMark>> = stream::iter(reads).buffer_unordered(IN_FLIGHT_MAX).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+async fn of_room(store: &ScyllaStore, room_id: RoomId, readers: &[Uuid]) -> Result<Vec<ReadMark>, StoreError> {
+    let rows: Vec<Row> = store.rows(&store.statements.marks, (room_id.as_uuid(), readers)).await?;
     let mut marks = Vec::new();
-    for readers in readers.chunks(READERS_A_READ) {
-        let readers: Vec<Uuid> = readers.iter().map(|reader| reader.as_uuid()).collect();
-        let rows: Vec<Row> = store.rows(&store.statements.marks, (room_id.as_uuid(), readers)).await?;
-        for row in rows {
-            if let (Some(seq), Some(read_at)) = (row.seq, row.read_at) {
-                let read_at = timestamp(read_at, TABLE, room_id)?;
-                let user_id = UserId::from_uuid(row.user_id);
-                marks.push(ReadMark { room_id, user_id, seq: column::seq(seq, TABLE, room_id)?, read_at });
-            }
+    for row in rows {
+        if let (Some(seq), Some(read_at)) = (row.seq, row.read_at) {
+            let (user_id, seq) = (UserId::from_uuid(row.user_id), column::seq(seq, TABLE, room_id)?);
+            marks.push(ReadMark { room_id, user_id, seq, read_at: timestamp(read_at, TABLE, room_id)? });
         }
     }
     Ok(marks)

@@ -107,12 +107,12 @@ impl MessageStore for ScyllaStore {
         mark::write(self, marks).await
     }
 
-    async fn read_marks(&self, room: RoomId, readers: &[UserId]) -> Result<Vec<ReadMark>, StoreError> {
-        mark::read(self, room, readers).await
+    async fn read_marks(&self, readers: &[(RoomId, UserId)]) -> Result<Vec<ReadMark>, StoreError> {
+        mark::read(self, readers).await
     }
 
-    async fn unread(&self, room: RoomId, readers: &[(UserId, u64)]) -> Result<Vec<u32>, StoreError> {
-        unread::count(self, room, readers).await
+    async fn unread(&self, readers: &[(RoomId, UserId, u64)]) -> Result<Vec<u32>, StoreError> {
+        unread::count(self, readers).await
     }
 
     async fn write_event_change(&self, change: &EventChange) -> Result<(), StoreError> {

@@ -1,8 +1,9 @@
-//! How much of a room its readers have not seen: derived from their marks, never counted up. One look down from the
-//! room's top serves them all.
+//! How much of a room its readers have not seen: derived from their marks, never counted up. One look down from a
+//! room's top serves all of its readers.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::HashMap};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use schema::{
     envelope::Kind,
     id::{RoomId, UserId},
@@ -14,6 +15,8 @@ use crate::{StoreError, column, store::UNREAD_MAX};
 
 /// How many rows are looked at at once.
 const PAGE: usize = 200;
+/// How many rooms are counted at once.
+const ROOMS_AT_ONCE: usize = 16;
 
 #[derive(::scylla::DeserializeRow)]
 struct Seen {
@@ -25,18 +28,28 @@ struct Seen {
 
 /// A reader, and what was counted for them.
 struct Reader {
+    /// Their place among those asked about.
+    place: usize,
     id: Uuid,
     mark: i64,
     unread: u32,
 }
 
-pub(super) async fn count(
-    store: &ScyllaStore,
-    room: RoomId,
-    readers: &[(UserId, u64)],
-) -> Result<Vec<u32>, StoreError> {
-    let reader = |(id, mark): &(UserId, u64)| Reader { id: id.as_uuid(), mark: column::of_seq(*mark), unread: 0 };
-    let mut readers: Vec<Reader> = readers.iter().map(reader).collect();
+pub(super) async fn count(store: &ScyllaStore, asked: &[(RoomId, UserId, u64)]) -> Result<Vec<u32>, StoreError> {
+    let mut rooms: HashMap<RoomId, Vec<Reader>> = HashMap::new();
+    for (place, (room, reader, mark)) in asked.iter().enumerate() {
+        let reader = Reader { place, id: reader.as_uuid(), mark: column::of_seq(*mark), unread: 0 };
+        rooms.entry(*room).or_default().push(reader);
+    }
+    let counted = rooms.into_iter().map(|(room, readers)| in_room(store, room, readers));
+    let counted: Vec<Vec<Reader>> =
+        stream::iter(counted.collect::<Vec<_>>()).buffer_unordered(ROOMS_AT_ONCE).try_collect().await?;
+    let mut counted: Vec<Reader> = counted.into_iter().flatten().collect();
+    counted.sort_unstable_by_key(|reader| reader.place);
+    Ok(counted.into_iter().map(|reader| reader.unread).collect())
+}
+
+async fn in_room(store: &ScyllaStore, room: RoomId, mut readers: Vec<Reader>) -> Result<Vec<Reader>, StoreError> {
     let mut buckets = bucket::of_room(store, room).await?;
     buckets.sort_unstable_by_key(|bucket| Reverse(bucket.last_seq));
     for bucket in buckets {
@@ -55,7 +68,7 @@ pub(super) async fn count(
             below = rows.last().map_or(below, |row| row.seq);
         }
     }
-    Ok(readers.iter().map(|reader| reader.unread).collect())
+    Ok(readers)
 }
 
 /// The lowest mark of those for whom there may be more to count.

@@ -32,7 +32,8 @@ pub(crate) async fn a_mark_never_moves_back_whatever_the_order(store: &Store) {
                     store.write_marks(marks).await.unwrap();
                 }
             }
-            let mut found = store.read_marks(room.id, &[room.ann, room.bob, UserId::random()]).await.unwrap();
+            let mut found =
+                store.read_marks(&[room.ann, room.bob, UserId::random()].map(|user| (room.id, user))).await.unwrap();
             found.sort_unstable_by_key(|mark| std::cmp::Reverse(mark.seq));
             assert_eq!(found, [room.mark(room.ann, 7, 2), room.mark(room.bob, 4, 1)], "{order:?}");
         }
@@ -46,10 +47,13 @@ pub(crate) async fn marks_are_of_one_room_and_of_who_is_asked_for(store: &Store)
         .await
         .unwrap();
     store.write_marks(&[]).await.unwrap();
-    assert_eq!(store.read_marks(room.id, &[room.ann]).await.unwrap(), [room.mark(room.ann, 1, 1)]);
-    assert!(store.read_marks(room.id, &[]).await.unwrap().is_empty());
-    let crowd: Vec<UserId> = (0..250).map(|_| UserId::random()).chain([room.bob]).collect();
-    assert_eq!(store.read_marks(room.id, &crowd).await.unwrap(), [room.mark(room.bob, 2, 1)]);
+    assert_eq!(store.read_marks(&[(room.id, room.ann)]).await.unwrap(), [room.mark(room.ann, 1, 1)]);
+    assert!(store.read_marks(&[]).await.unwrap().is_empty());
+    let crowd: Vec<_> = (0..250).map(|_| (room.id, UserId::random())).chain([(room.id, room.bob)]).collect();
+    assert_eq!(store.read_marks(&crowd).await.unwrap(), [room.mark(room.bob, 2, 1)]);
+    let mut both = store.read_marks(&[(room.id, room.ann), (other.id, room.ann), (other.id, room.bob)]).await.unwrap();
+    both.sort_unstable_by_key(|mark| mark.seq);
+    assert_eq!(both, [room.mark(room.ann, 1, 1), other.mark(room.ann, 3, 1)]);
 }
 
 pub(crate) async fn many_readers_are_counted_as_one_by_one(store: &Store) {
@@ -59,8 +63,20 @@ pub(crate) async fn many_readers_are_counted_as_one_by_one(store: &Store) {
     entries.push(room.deletes(321, entries[199].body.id()));
     write_all(store, &entries).await;
     let stranger = UserId::random();
-    let readers = [(room.bob, 0), (room.ann, 0), (stranger, 300), (room.bob, 199), (stranger, 320), (stranger, 200)];
+    let quiet = Room::new();
+    write_all(store, &[quiet.says(1, "hi"), quiet.says(2, "hi")]).await;
+    let readers = [
+        (room.id, room.bob, 0),
+        (quiet.id, quiet.bob, 1),
+        (room.id, room.ann, 0),
+        (room.id, stranger, 300),
+        (room.id, room.bob, 199),
+        (quiet.id, room.bob, 0),
+        (room.id, stranger, 320),
+        (room.id, stranger, 200),
+        (quiet.id, quiet.ann, 0),
+    ];
     // Of 160 messages of Ann's one, at 200, is deleted.
-    assert_eq!(store.unread(room.id, &readers).await.unwrap(), [100, 0, 10, 60, 0, 60]);
-    assert!(store.unread(room.id, &[]).await.unwrap().is_empty());
+    assert_eq!(store.unread(&readers).await.unwrap(), [100, 1, 0, 10, 60, 2, 0, 60, 0]);
+    assert!(store.unread(&[]).await.unwrap().is_empty());
 }

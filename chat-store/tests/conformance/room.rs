@@ -170,7 +170,7 @@ pub(crate) async fn write_all(store: &Store, entries: &[Entry]) -> Vec<Outcome> 
 
 /// What is unread for one reader.
 pub(crate) async fn unread(store: &Store, room: RoomId, reader: UserId, mark: u64) -> u32 {
-    let counts = store.unread(room, &[(reader, mark)]).await.unwrap();
+    let counts = store.unread(&[(room, reader, mark)]).await.unwrap();
     assert_eq!(counts.len(), 1, "one count each");
     counts[0]
 }

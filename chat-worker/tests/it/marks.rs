@@ -24,7 +24,8 @@ async fn publish(scene: &Scene, room: RoomId, user: UserId, body: &'static str) 
 }
 
 async fn marks(scene: &Scene, room: RoomId, users: &[UserId]) -> HashSet<(UserId, u64)> {
-    let marks = scene.store.read_marks(room, users).await.unwrap();
+    let asked: Vec<_> = users.iter().map(|user| (room, *user)).collect();
+    let marks = scene.store.read_marks(&asked).await.unwrap();
     marks.into_iter().map(|ReadMark { user_id, seq, .. }| (user_id, seq)).collect()
 }
 

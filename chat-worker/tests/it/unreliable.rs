@@ -150,12 +150,12 @@ impl MessageStore for UnreliableStore {
         self.inner.write_marks(marks).await
     }
 
-    async fn read_marks(&self, room: RoomId, readers: &[UserId]) -> Result<Vec<ReadMark>, StoreError> {
-        self.inner.read_marks(room, readers).await
+    async fn read_marks(&self, readers: &[(RoomId, UserId)]) -> Result<Vec<ReadMark>, StoreError> {
+        self.inner.read_marks(readers).await
     }
 
-    async fn unread(&self, room: RoomId, readers: &[(UserId, u64)]) -> Result<Vec<u32>, StoreError> {
-        self.inner.unread(room, readers).await
+    async fn unread(&self, readers: &[(RoomId, UserId, u64)]) -> Result<Vec<u32>, StoreError> {
+        self.inner.unread(readers).await
     }
 
     async fn write_event_change(&self, change: &EventChange) -> Result<(), StoreError> {

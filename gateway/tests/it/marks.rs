@@ -101,7 +101,7 @@ async fn what_one_has_read_the_room_hears_on_every_gateway(pool: PgPool) {
     scene.mark_is(room, &ann, 3).await;
     assert_eq!(scene.mark_of(room, &ben).await, None);
     scene.work_on_marks().await;
-    let marks = scene.store.read_marks(room, &[ann.id, ben.id]).await.unwrap();
+    let marks = scene.store.read_marks(&[(room, ann.id), (room, ben.id)]).await.unwrap();
     assert_eq!(marks.iter().map(|mark| (mark.user_id, mark.seq)).collect::<Vec<_>>(), [(ann.id, 3)]);
 }
 

@@ -61,6 +61,6 @@ pub const READ_CHANGES_MAX: usize = 20;
 /// Between two `room_updated` of one room to the same people.
 pub const ROOM_UPDATES_EVERY: Duration = Duration::from_secs(1);
 /// The same where everybody has joined the room anyway.
-pub const ROOM_UPDATES_JOINED_EVERY: Duration = Duration::from_secs(5);
+pub const ROOM_UPDATES_JOINED_EVERY: Duration = Duration::from_secs(2);
 /// The most people of one room on a gateway that are told in [`ROOM_UPDATES_EVERY`]; in a bigger room it is longer.
 pub const ROOM_UPDATES_MAX: usize = 50;
