@@ -21,7 +21,7 @@ use super::{
 use crate::{
     error::ApiError,
     http::{Form, Identity},
-    rooms::member,
+    rooms::{Role, member},
     state::AppState,
 };
 
@@ -129,7 +129,7 @@ async fn permitted(
 ) -> Result<bool, ApiError> {
     match target.permits(deed, room, caller.user_id) {
         Permit::Granted => Ok(false),
-        Permit::ByRole if member(state, caller, room).await?.may_moderate => Ok(true),
+        Permit::ByRole if member(state, caller, room).await?.role != Role::Member => Ok(true),
         Permit::ByRole => {
             Err(ApiError::refused(Code::Forbidden, "only its author, or who runs the room, deletes a message"))
         }

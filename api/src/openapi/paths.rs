@@ -10,7 +10,18 @@ use super::{
 
 /// All of them, in the order of the page.
 pub(super) fn all() -> Vec<Operation> {
-    let parts = [sign_in(), users(), events(), participants(), slots(), payments(), rooms(), messages(), root()];
+    let parts = [
+        sign_in(),
+        users(),
+        events(),
+        participants(),
+        slots(),
+        payments(),
+        rooms(),
+        messages(),
+        changes_of_messages(),
+        root(),
+    ];
     parts.into_iter().flatten().collect()
 }
 
@@ -200,15 +211,6 @@ fn rooms() -> Vec<Operation> {
 
 fn messages() -> Vec<Operation> {
     let mine = [Code::NotAMember, Code::InvalidFields];
-    let changes = [
-        Code::NotAMember,
-        Code::Forbidden,
-        Code::NotFound,
-        Code::Conflict,
-        Code::NotSettled,
-        Code::Backlog,
-        Code::Unknown,
-    ];
     vec![
         op("history", "get", "/rooms/{room_id}/messages", "History", "What was said, in ascending seq")
             .query("before", "below this seq", whole())
@@ -235,6 +237,24 @@ fn messages() -> Vec<Operation> {
             ]),
         op("message", "get", "/rooms/{room_id}/messages/{message_id}", "HistoryItem", "One message")
             .or(&[Code::NotAMember, Code::NotFound]),
+        op("message_status", "get", "/messages/status", "MessageStatus", "What became of what I named so")
+            .query("room_id", "in this room", uuid())
+            .query("temp_id", "my own name for it", text(64))
+            .or(&mine),
+    ]
+}
+
+fn changes_of_messages() -> Vec<Operation> {
+    let changes = [
+        Code::NotAMember,
+        Code::Forbidden,
+        Code::NotFound,
+        Code::Conflict,
+        Code::NotSettled,
+        Code::Backlog,
+        Code::Unknown,
+    ];
+    vec![
         op(
             "edit",
             "patch",
@@ -267,10 +287,6 @@ fn messages() -> Vec<Operation> {
         .answers_nothing()
         .or(&changes)
         .or(&[Code::InvalidFields]),
-        op("message_status", "get", "/messages/status", "MessageStatus", "What became of what I named so")
-            .query("room_id", "in this room", uuid())
-            .query("temp_id", "my own name for it", text(64))
-            .or(&mine),
     ]
 }
 

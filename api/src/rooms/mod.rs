@@ -7,7 +7,7 @@ mod reading;
 mod repository;
 mod service;
 
-pub(crate) use model::Member;
+pub(crate) use model::{Member, Role};
 pub(crate) use service::{all_of, member};
 
 use warp::{Filter, filters::BoxedFilter, reply::Response};

@@ -45,10 +45,19 @@ pub(crate) struct Member {
     pub(crate) is_archived: bool,
     /// Whether its members go by aliases.
     pub(crate) is_blind: bool,
-    /// Whether they may delete there what others said.
-    pub(crate) may_moderate: bool,
-    /// Whether they are an admin who is not in it.
-    pub(crate) is_guest: bool,
+    /// What they are there.
+    pub(crate) role: Role,
+}
+
+/// What somebody is in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// In it like most.
+    Member,
+    /// Its owner or one of its admins, or an admin who is in it: may delete there what others said.
+    Moderator,
+    /// An admin who is not in it; may do what a moderator may.
+    Guest,
 }
 
 /// Somebody in a room, as its members see them.
@@ -129,8 +138,11 @@ impl sqlx::FromRow<'_, PgRow> for Member {
             display_name: row.try_get("display_name")?,
             is_archived: row.try_get("is_archived")?,
             is_blind: row.try_get("is_blind")?,
-            may_moderate: row.try_get("may_moderate")?,
-            is_guest: row.try_get("is_guest")?,
+            role: match (row.try_get("is_guest")?, row.try_get("may_moderate")?) {
+                (true, _) => Role::Guest,
+                (false, true) => Role::Moderator,
+                (false, false) => Role::Member,
+            },
         })
     }
 }

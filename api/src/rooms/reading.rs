@@ -12,7 +12,7 @@ use schema::{
 use serde_json::Value;
 
 use super::{
-    model::{Marks, ReadMark, Reader},
+    model::{Marks, ReadMark, Reader, Role},
     repository,
     service::member,
 };
@@ -60,7 +60,7 @@ pub(super) async fn read(
     room: RoomId,
     form: Result<Form, ApiError>,
 ) -> Result<Reader, ApiError> {
-    if member(state, caller, room).await?.is_guest {
+    if member(state, caller, room).await?.role == Role::Guest {
         // An admin who is not in it leaves no trace there.
         return Err(ApiError::not_a_member());
     }

@@ -51,7 +51,9 @@ pub(super) async fn sync(state: &AppState, caller: Identity, query: &Query) -> R
     });
     let mut moved: Vec<(RoomId, Vec<LogRow>)> =
         stream::iter(reads.collect::<Vec<_>>()).buffer_unordered(ROOMS_AT_ONCE).try_collect().await?;
-    moved.iter_mut().for_each(|(_, rows)| rows.retain(|row| row.seq <= settled_seq));
+    for (_, rows) in &mut moved {
+        rows.retain(|row| row.seq <= settled_seq);
+    }
     moved.retain(|(_, rows)| !rows.is_empty());
     moved.sort_unstable_by_key(|(_, rows)| rows.last().map(|row| row.seq));
     let mut left = FRAMES_MAX;
