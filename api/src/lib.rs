@@ -13,6 +13,7 @@ mod health;
 mod http;
 mod idempotency;
 mod limit;
+mod marks;
 mod messages;
 mod money;
 mod openapi;
@@ -25,6 +26,7 @@ mod route;
 mod serve;
 mod slots;
 mod state;
+mod sync;
 mod users;
 mod zone;
 

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
-use crate::{auth, events, health, http, messages, openapi, payments, rooms, slots, state::AppState, users};
+use crate::{auth, events, health, http, messages, openapi, payments, rooms, slots, state::AppState, sync, users};
 
 /// Every address the process answers.
 pub(crate) fn routes(
@@ -14,6 +14,8 @@ pub(crate) fn routes(
         .and(
             messages::routes(state)
                 .or(rooms::routes(state))
+                .unify()
+                .or(sync::routes(state))
                 .unify()
                 .or(events::routes(state))
                 .unify()

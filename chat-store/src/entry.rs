@@ -19,10 +19,25 @@ pub struct Entry {
     pub logged_at: Timestamp,
     /// Who really sent it; none = the system.
     pub sender: Option<UserId>,
+    /// Whether the sender deletes by their role in the room; whoever hands it over has looked.
+    pub is_moderator: bool,
     /// The body as it was published.
     pub raw: Bytes,
     /// The same, read.
     pub body: Body,
+}
+
+/// How far somebody has read a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadMark {
+    /// The room.
+    pub room_id: RoomId,
+    /// Who; their true id.
+    pub user_id: UserId,
+    /// Up to which seq.
+    pub seq: u64,
+    /// When the stream of marks stored it.
+    pub read_at: Timestamp,
 }
 
 /// What became of one entry. All three are final: the delivery can be acknowledged.

@@ -5,8 +5,8 @@
 //! any number of times.
 
 mod column;
+mod deed;
 mod entry;
-mod erasure;
 mod error;
 mod item;
 mod page;
@@ -19,7 +19,8 @@ mod window;
 pub mod postgres;
 pub mod scylla;
 
-pub use entry::{Entry, Outcome};
+pub use deed::{Deed, Permit};
+pub use entry::{Entry, Outcome, ReadMark};
 pub use error::StoreError;
 pub use page::{EventChange, Found, Head, LogRow, Page, Window};
 pub use settings::{StoreKind, StoreSettings, connect};

@@ -57,10 +57,14 @@ pub struct Found {
     pub room_id: RoomId,
     /// Its seq.
     pub seq: u64,
+    /// What kind of log frame it is.
+    pub kind: Kind,
     /// Who really sent it; none = the system.
     pub sender: Option<UserId>,
     /// When the log stored it.
     pub created_at: Timestamp,
+    /// Whether it was taken back.
+    pub is_deleted: bool,
 }
 
 /// The top of a room, for the room list.

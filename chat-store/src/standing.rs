@@ -23,6 +23,7 @@ pub(crate) struct Change {
     pub(crate) seq: u64,
     pub(crate) kind: Kind,
     pub(crate) sender: Option<UserId>,
+    pub(crate) is_moderator: bool,
     pub(crate) created_at: Timestamp,
     /// What an edit says; none once it was blanked.
     pub(crate) content: Option<String>,
@@ -49,10 +50,20 @@ pub(crate) const fn target_of(body: &Body) -> Option<MessageId> {
 
 impl Target {
     /// Whether a change of this kind by `sender` in `room` may touch it: messages alone are changed, in their own
-    /// room, and but for reactions by their author.
-    pub(crate) fn admits(&self, kind: Kind, room: RoomId, sender: Option<UserId>) -> bool {
+    /// room, and but for reactions by their author. Who runs the room may delete, and puts words in nobody's mouth.
+    pub(crate) fn admits(&self, kind: Kind, room: RoomId, sender: Option<UserId>, is_moderator: bool) -> bool {
         let is_own = sender.is_some() && sender == self.sender;
-        self.kind == Kind::Message && self.room_id == room && (kind == Kind::Reaction || is_own)
+        let may = match kind {
+            Kind::Reaction => true,
+            Kind::MessageDeleted => is_own || is_moderator,
+            Kind::Message | Kind::MessageUpdated | Kind::System => is_own,
+        };
+        self.kind == Kind::Message && self.room_id == room && may
+    }
+
+    /// As [`Self::admits`], of an edit or deletion.
+    pub(crate) fn admits_change(&self, change: &Change) -> bool {
+        self.admits(change.kind, change.room_id, change.sender, change.is_moderator)
     }
 }
 
@@ -60,8 +71,7 @@ impl<'a> Standing<'a> {
     /// Applies `changes`, in any order, to `target`. One that stands below its message in the log changed nothing
     /// on any phone, so it changes nothing here; the first deletion is final; below it the last edit counts.
     pub(crate) fn of(target: &Target, changes: &'a [Change]) -> Self {
-        let effective =
-            |change: &&'a Change| change.seq > target.seq && target.admits(change.kind, change.room_id, change.sender);
+        let effective = |change: &&'a Change| change.seq > target.seq && target.admits_change(change);
         let of_kind = |kind| changes.iter().filter(effective).filter(move |change| change.kind == kind);
         let deleted_seq = of_kind(Kind::MessageDeleted).map(|change| change.seq).min();
         let edit = of_kind(Kind::MessageUpdated)
@@ -81,7 +91,8 @@ mod tests {
 
     fn change(target: &Target, kind: Kind, seq: u64) -> Change {
         let created_at = Timestamp::from_unix_millis(0).unwrap();
-        Change { room_id: target.room_id, seq, kind, sender: target.sender, created_at, content: Some(seq.to_string()) }
+        let (room_id, sender, content) = (target.room_id, target.sender, Some(seq.to_string()));
+        Change { room_id, seq, kind, sender, is_moderator: false, created_at, content }
     }
 
     fn check(target: &Target, changes: &[Change], edit: Option<u64>, deleted_seq: Option<u64>) {
@@ -108,10 +119,20 @@ mod tests {
         let by_nobody = Change { sender: None, ..edit.clone() };
         let elsewhere = Change { room_id: RoomId::random(), ..edit };
         check(&target, &[by_another, by_nobody, elsewhere], None, None);
-        assert!(target.admits(Kind::Reaction, target.room_id, Some(UserId::random())));
-        assert!(!target.admits(Kind::Reaction, RoomId::random(), target.sender));
+        assert!(target.admits(Kind::Reaction, target.room_id, Some(UserId::random()), false));
+        assert!(!target.admits(Kind::Reaction, RoomId::random(), target.sender, false));
         let system = Target { kind: Kind::System, sender: None, ..target };
-        assert!(!system.admits(Kind::Reaction, target.room_id, target.sender));
-        assert!(!system.admits(Kind::MessageDeleted, target.room_id, None));
+        assert!(!system.admits(Kind::Reaction, target.room_id, target.sender, false));
+        assert!(!system.admits(Kind::MessageDeleted, target.room_id, None, true));
+    }
+
+    #[test]
+    fn who_runs_the_room_deletes_but_does_not_edit() {
+        let target = target(RoomId::random(), UserId::random());
+        let by_role =
+            |kind, seq| Change { sender: Some(UserId::random()), is_moderator: true, ..change(&target, kind, seq) };
+        check(&target, &[by_role(Kind::MessageUpdated, 11), by_role(Kind::MessageDeleted, 12)], None, Some(12));
+        let elsewhere = Change { room_id: RoomId::random(), ..by_role(Kind::MessageDeleted, 12) };
+        check(&target, &[elsewhere], None, None);
     }
 }

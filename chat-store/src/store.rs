@@ -6,7 +6,7 @@ use schema::{
     id::{ChangeId, EventId, MessageId, RoomId, UserId},
 };
 
-use crate::{Entry, EventChange, Found, Head, LogRow, Outcome, Page, StoreError, Window};
+use crate::{Entry, EventChange, Found, Head, LogRow, Outcome, Page, ReadMark, StoreError, Window};
 
 /// Up to what unread messages are counted: a phone shows 99+.
 pub(crate) const UNREAD_MAX: u32 = 100;
@@ -42,8 +42,15 @@ pub trait MessageStore: Send + Sync + 'static {
     /// The greatest seq of the room's log, skips included; 0 for an empty room.
     async fn last_seq(&self, room: RoomId) -> Result<u64, StoreError>;
 
-    /// How many messages of others, not deleted, stand in the room above `mark`, counted to 100.
-    async fn unread(&self, room: RoomId, reader: UserId, mark: u64) -> Result<u32, StoreError>;
+    /// Writes how far people have read, in any order, any number of times: the highest seq counts.
+    async fn write_marks(&self, marks: &[ReadMark]) -> Result<(), StoreError>;
+
+    /// How far people have read rooms; those who never said so are left out.
+    async fn read_marks(&self, readers: &[(RoomId, UserId)]) -> Result<Vec<ReadMark>, StoreError>;
+
+    /// For each room, reader and their mark: how many messages of others, not deleted, stand in the room above it,
+    /// counted to 100. Many readers of one room cost little more than one.
+    async fn unread(&self, readers: &[(RoomId, UserId, u64)]) -> Result<Vec<u32>, StoreError>;
 
     /// Writes one change of an event, any number of times.
     async fn write_event_change(&self, change: &EventChange) -> Result<(), StoreError>;

@@ -17,6 +17,9 @@ pub struct Backlog {
     stream: &'static str,
     /// The filter of all its messages.
     subjects: &'static str,
+    /// Whether a message that was dropped is a message that is missed: where the newest takes the place of the others
+    /// it is not.
+    counts_losses: bool,
     lost: AtomicU64,
     /// Below this every loss was counted.
     counted_below: AtomicU64,
@@ -39,7 +42,12 @@ pub const OLDEST_WARNING: Duration = Duration::from_mins(5);
 impl Backlog {
     /// Will look at `stream`.
     pub const fn new(stream: &'static str, subjects: &'static str) -> Self {
-        Self { stream, subjects, lost: AtomicU64::new(0), counted_below: AtomicU64::new(0) }
+        Self { stream, subjects, counts_losses: true, lost: AtomicU64::new(0), counted_below: AtomicU64::new(0) }
+    }
+
+    /// Will look at a stream whose messages take the place of one another.
+    pub const fn of_newest(stream: &'static str, subjects: &'static str) -> Self {
+        Self { counts_losses: false, ..Self::new(stream, subjects) }
     }
 
     /// Looks, measures and warns.
@@ -48,7 +56,7 @@ impl Backlog {
         let consumer: PullConsumer = stream.get_consumer(WORKER).await.map_err(|error| anyhow::anyhow!(error))?;
         let (state, info) = (&stream.cached_info().state, consumer.cached_info());
         let floor = info.ack_floor.stream_sequence;
-        let lost = lost(state.first_sequence, floor);
+        let lost = if self.counts_losses { lost(state.first_sequence, floor) } else { 0 };
         let pending = info.num_pending.saturating_add(u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX));
         let oldest = if pending == 0 { Duration::ZERO } else { self.oldest(&stream, floor + 1, clock).await? };
         if self.lost.swap(lost, Ordering::AcqRel) == 0 && lost > 0 {

@@ -16,6 +16,8 @@ pub mod job;
 pub mod lane;
 pub mod measure;
 pub mod migrate;
+pub mod moderators;
+pub mod moved;
 pub mod reopen;
 pub mod report;
 pub mod serve;

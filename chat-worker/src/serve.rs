@@ -35,8 +35,14 @@ pub async fn run(config: &Config, metrics: Metrics) -> anyhow::Result<()> {
     let Some(store) = reach_store(config, &pool, &ops, &lifecycle, metrics.clone()).await? else {
         return Ok(());
     };
-    let parts =
-        Parts { broker, store, sizes: config.streams.sizes(), work: config.work, clock: config.common.clock.clock() };
+    let parts = Parts {
+        broker,
+        store,
+        pg: pool,
+        sizes: config.streams.sizes(),
+        work: config.work,
+        clock: config.common.clock.clock(),
+    };
     let worker = Worker::start(&parts, &lifecycle);
     let readiness = worker.readiness(Readiness::new(lifecycle.clone()));
     tracing::info!(ops = %config.ops_listen, "the worker runs");

@@ -14,6 +14,8 @@ pub enum Reason {
     NotARoom,
     /// It is no change of an event, room or session, or not the one its subject says.
     NotAChange,
+    /// It is no mark of a member of a room.
+    NotAMark,
     /// Its sender may not do what it asks.
     NotAllowed,
     /// No store can hold it.
@@ -34,6 +36,7 @@ impl Reason {
             Self::Malformed(Malformed::OtherRoom) => "other_room",
             Self::NotARoom => "not_a_room",
             Self::NotAChange => "not_a_change",
+            Self::NotAMark => "not_a_mark",
             Self::NotAllowed => "not_allowed",
             Self::Unstorable(code) => code.as_str(),
             Self::GaveUp => "gave_up",
@@ -43,8 +46,8 @@ impl Reason {
     /// What its sender is told, if it can be read who that is.
     pub const fn code(self) -> Code {
         match self {
-            Self::Malformed(_) | Self::NotARoom | Self::NotAChange => Code::InvalidFrame,
-            Self::NotAllowed => Code::NotAMember,
+            Self::Malformed(_) | Self::NotARoom | Self::NotAChange | Self::NotAMark => Code::InvalidFrame,
+            Self::NotAllowed => Code::Forbidden,
             Self::Unstorable(code) => code,
             Self::GaveUp => Code::Internal,
         }

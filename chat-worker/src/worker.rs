@@ -1,4 +1,4 @@
-//! The worker's tasks, put together: two consumers, and a watch over the log.
+//! The worker's tasks, put together: three consumers, and a watch over the log.
 
 use std::{
     sync::{
@@ -9,6 +9,7 @@ use std::{
 };
 
 use chat_store::MessageStore;
+use ops::database::Pool;
 use ops::{
     broker::Broker,
     clock::Clock,
@@ -16,8 +17,8 @@ use ops::{
     probe::{Importance, Readiness},
 };
 use schema::{
-    stream::{CHAT_MESSAGES, EVENTS, Sizes},
-    subject::ChatSubject,
+    stream::{CHAT_MARKS, CHAT_MESSAGES, EVENTS, Sizes},
+    subject::{ChatSubject, MarkSubject},
 };
 use tokio::sync::Semaphore;
 
@@ -28,7 +29,9 @@ use crate::{
     consumer::Consumer,
     dead_letter::DeadLetters,
     high_water::HighWater,
-    job::{Job, event_change::EventChangeJob, message::MessageJob},
+    job::{Job, event_change::EventChangeJob, message::MessageJob, read_mark::ReadMarkJob},
+    moderators::Moderators,
+    moved::Hints,
     reopen,
     report::Reporter,
     settle::Settler,
@@ -42,6 +45,8 @@ pub struct Parts {
     pub broker: Broker,
     /// Where messages rest.
     pub store: Arc<dyn MessageStore>,
+    /// Where people and rooms are.
+    pub pg: Pool,
     /// How large and how safe the streams are.
     pub sizes: Sizes,
     /// How it works.
@@ -56,8 +61,8 @@ pub struct Worker {
     broker: Broker,
     breaker: Arc<Breaker>,
     high_water: Arc<HighWater>,
-    backlogs: [Arc<Backlog>; 2],
-    pulling: [Arc<AtomicBool>; 2],
+    backlogs: [Arc<Backlog>; 3],
+    pulling: [Arc<AtomicBool>; 3],
 }
 
 /// How often the high-water mark is raised, and a log that is behind is looked at.
@@ -70,7 +75,7 @@ const FINISH_WITHIN: Duration = Duration::from_secs(5);
 impl Worker {
     /// Starts all tasks on `lifecycle`. They wait for the broker and the store as long as it takes.
     pub fn start(parts: &Parts, lifecycle: &Lifecycle) -> Self {
-        let Parts { broker, store, sizes, work, clock } = parts;
+        let Parts { broker, store, pg, sizes, work, clock } = parts;
         let breaker = Breaker::new(Arc::clone(store), lifecycle.clone());
         let high_water = HighWater::new(Arc::clone(store));
         let streams = Arc::new(Streams::new(broker.js.clone(), Arc::clone(store), *sizes));
@@ -78,12 +83,25 @@ impl Worker {
         let start =
             Start { parts, breaker: &breaker, streams: &streams, writes: &writes, alone: Arc::default(), lifecycle };
         let reporter = Reporter::new(broker.client.clone(), lifecycle.clone());
-        let backlogs = [(CHAT_MESSAGES, ChatSubject::ALL), (EVENTS, ">")]
-            .map(|(stream, subjects)| Arc::new(Backlog::new(stream, subjects)));
-        let [messages, changes] = &backlogs;
+        let hints = Hints::new(broker.client.clone(), lifecycle.clone());
+        let backlogs = [
+            Backlog::new(CHAT_MESSAGES, ChatSubject::ALL),
+            Backlog::new(EVENTS, ">"),
+            Backlog::of_newest(CHAT_MARKS, MarkSubject::ALL),
+        ]
+        .map(Arc::new);
+        let [messages, changes, marks] = &backlogs;
+        let message_job = MessageJob {
+            store: Arc::clone(store),
+            reporter,
+            hints: hints.clone(),
+            high_water: Arc::clone(&high_water),
+            moderators: Moderators::new(pg.clone()),
+        };
         let pulling = [
-            start.consumer("messages", messages, MessageJob::new(Arc::clone(store), reporter, Arc::clone(&high_water))),
+            start.consumer("messages", messages, message_job),
             start.consumer("event changes", changes, EventChangeJob::new(Arc::clone(store))),
+            start.consumer("read marks", marks, ReadMarkJob::new(Arc::clone(store), hints)),
         ];
         let watch = Watch {
             broker: broker.clone(),
@@ -189,7 +207,7 @@ impl Start<'_> {
 struct Watch {
     broker: Broker,
     high_water: Arc<HighWater>,
-    backlogs: [Arc<Backlog>; 2],
+    backlogs: [Arc<Backlog>; 3],
     clock: Clock,
     may_reopen: bool,
 }
@@ -238,7 +256,7 @@ impl Watch {
     }
 
     async fn reopen_when_stored(&self, mark: u64) -> anyhow::Result<()> {
-        let [messages, _] = &self.backlogs;
+        let [messages, _, _] = &self.backlogs;
         if messages.look(&self.broker.js, self.clock).await?.pending == 0 {
             reopen::reopen(&self.broker.js, mark).await?;
         }

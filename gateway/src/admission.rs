@@ -37,6 +37,8 @@ pub struct Membership {
     pub me: UserId,
     /// Their name.
     pub name: DisplayName,
+    /// Whether they may delete there what others said.
+    pub may_moderate: bool,
 }
 
 /// PostgreSQL did not answer, and no answer of the last minute is known.
@@ -53,8 +55,8 @@ pub struct Admission {
     pg: Pool,
     generation: AtomicU64,
     answers: Mutex<HashMap<(UserId, RoomId), Answer>>,
-    /// Who is being asked about, where, and what they are called there.
-    members: Arc<Together<(UserId, RoomId), Option<DisplayName>>>,
+    /// Who is being asked about, where, and what they are there.
+    members: Arc<Together<(UserId, RoomId), Option<Membership>>>,
     /// Sessions that are being asked about, and whether they were signed out.
     sessions: Arc<Together<SessionId, bool>>,
 }
@@ -68,6 +70,8 @@ pub struct Member {
     pub room_id: RoomId,
     /// Their name.
     pub display_name: DisplayName,
+    /// Whether they run the room, or are an admin.
+    pub may_moderate: bool,
 }
 
 impl Admission {
@@ -89,12 +93,11 @@ impl Admission {
     async fn ask(&self, user: UserId, room: RoomId, known: Option<Answer>) -> Result<Option<Membership>, CannotCheck> {
         let generation = self.generation.load(Ordering::Acquire);
         let pg = self.pg.clone();
-        let found = self.members.ask((user, room), move |asked| names(pg.clone(), asked)).await;
+        let found = self.members.ask((user, room), move |asked| memberships(pg.clone(), asked)).await;
         let Some(found) = found else {
             let recent = known.filter(|(at, _)| at.elapsed() < STALE_MAX);
             return recent.map(|(_, answer)| answer).ok_or(CannotCheck);
         };
-        let found = found.map(|name| Membership { me: user, name });
         let mut answers = self.answers.lock();
         if self.generation.load(Ordering::Acquire) == generation {
             if answers.len() >= ANSWERS_MAX {
@@ -122,6 +125,14 @@ impl Admission {
         members(&self.pg, asked).await
     }
 
+    /// Everybody who is in these rooms.
+    pub async fn all_of(&self, rooms: &[RoomId]) -> Result<Vec<(RoomId, UserId)>, sqlx::Error> {
+        sqlx::query_as("SELECT room_id, user_id FROM room_members WHERE room_id = ANY($1)")
+            .bind(rooms.iter().map(|room| room.as_uuid()).collect::<Vec<_>>())
+            .fetch_all(&self.pg)
+            .await
+    }
+
     /// Of these sessions, those that were signed out.
     pub async fn revoked(&self, sids: &[SessionId]) -> Result<Vec<SessionId>, sqlx::Error> {
         revoked(&self.pg, sids).await
@@ -142,7 +153,7 @@ impl Admission {
 async fn members(pg: &Pool, asked: &[(UserId, RoomId)]) -> Result<Vec<Member>, sqlx::Error> {
     let (users, rooms): (Vec<UserId>, Vec<RoomId>) = asked.iter().copied().unzip();
     sqlx::query_as(
-        "SELECT m.user_id, m.room_id, u.display_name
+        "SELECT m.user_id, m.room_id, u.display_name, m.role IN ('owner', 'admin') OR u.role = 'admin' AS may_moderate
          FROM UNNEST($1::uuid[], $2::uuid[]) AS asked (user_id, room_id)
          JOIN room_members m ON m.user_id = asked.user_id AND m.room_id = asked.room_id
          JOIN users u ON u.id = m.user_id AND u.deleted_at IS NULL",
@@ -160,12 +171,15 @@ async fn revoked(pg: &Pool, sids: &[SessionId]) -> Result<Vec<SessionId>, sqlx::
         .await
 }
 
-/// What each of those asked about is called in the room, if they are a member.
-async fn names(pg: Pool, asked: Vec<(UserId, RoomId)>) -> Option<Vec<Option<DisplayName>>> {
+/// What each of those asked about is in the room, if they are a member.
+async fn memberships(pg: Pool, asked: Vec<(UserId, RoomId)>) -> Option<Vec<Option<Membership>>> {
     match members(&pg, &asked).await {
         Ok(found) => {
-            let found = found.into_iter().map(|member| ((member.user_id, member.room_id), member.display_name));
-            let found: HashMap<_, _> = found.collect();
+            let place = |member: Member| {
+                let Member { user_id, room_id, display_name, may_moderate } = member;
+                ((user_id, room_id), Membership { me: user_id, name: display_name, may_moderate })
+            };
+            let found: HashMap<_, _> = found.into_iter().map(place).collect();
             Some(asked.iter().map(|asked| found.get(asked).cloned()).collect())
         }
         Err(error) => {

@@ -1,7 +1,9 @@
 //! What a client's frame does, once it is parsed: one file for each kind.
 
 pub(crate) mod auth;
+mod change;
 mod join;
+mod read;
 mod send;
 mod typing;
 
@@ -16,6 +18,7 @@ use schema::{
     problem::Code,
 };
 
+use self::change::{Change, How};
 use crate::{connection::Connection, socket::Socket};
 
 /// Does what `frame` asks for if that is a matter of a moment, as it is for almost every frame; gives back any other.
@@ -68,12 +71,29 @@ pub(crate) async fn obey(connection: &mut Connection, frame: ClientFrame) {
             None => unnamed(connection, None),
         },
         ClientFrame::Ping { nonce } => connection.socket.say(&ServerFrame::Pong { nonce }),
-        ClientFrame::Edit { room_id, temp_id, .. }
-        | ClientFrame::Delete { room_id, temp_id, .. }
-        | ClientFrame::React { room_id, temp_id, .. } => {
-            not_yet(connection, room(connection, room_id), Some(temp_id.into()));
+        ClientFrame::Edit { room_id, temp_id, message_id, message_temp_id, content, is_resend } => {
+            let how = How::Edit(content);
+            change(connection, room_id, Change { temp_id, message_id, message_temp_id, how, is_resend }).await;
         }
-        ClientFrame::Read { room_id, .. } => not_yet(connection, room(connection, room_id), None),
+        ClientFrame::Delete { room_id, temp_id, message_id, message_temp_id, is_resend } => {
+            let how = How::Delete;
+            change(connection, room_id, Change { temp_id, message_id, message_temp_id, how, is_resend }).await;
+        }
+        ClientFrame::React { room_id, temp_id, message_id, emoji, is_added, is_resend } => {
+            let how = if is_added { How::React(emoji) } else { How::Unreact(emoji) };
+            change(connection, room_id, Change { temp_id, message_id, message_temp_id: None, how, is_resend }).await;
+        }
+        ClientFrame::Read { room_id, seq } => match room(connection, room_id) {
+            Some(room) => read::read(connection, room, seq),
+            None => unnamed(connection, None),
+        },
+    }
+}
+
+async fn change(connection: &Connection, named: Option<RoomId>, change: Change) {
+    match room(connection, named) {
+        Some(room) => change::change_in_turn(connection, room, change).await,
+        None => unnamed(connection, Some(change.temp_id.into())),
     }
 }
 
@@ -84,10 +104,6 @@ fn room(connection: &Connection, named: Option<RoomId>) -> Option<RoomId> {
 
 fn unnamed(connection: &Connection, temp_id: Option<String>) {
     refuse(connection, Code::InvalidFrame, "room_id is required on this socket", None, temp_id);
-}
-
-fn not_yet(connection: &Connection, room_id: Option<RoomId>, temp_id: Option<String>) {
-    refuse(connection, Code::UnsupportedType, "the server does not take this type of frame yet", room_id, temp_id);
 }
 
 fn refuse(connection: &Connection, code: Code, detail: &str, room_id: Option<RoomId>, temp_id: Option<String>) {

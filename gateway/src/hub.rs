@@ -4,6 +4,7 @@
 //! room's lock, so every slice has the room's order; a slice's one drainer joins what waits and writes
 //! it to its sockets. No lock is held across a room, and nobody waits for a client.
 
+mod deleted;
 mod ring;
 mod room;
 mod slice;

@@ -1,12 +1,10 @@
-//! Reads the stream directly: batches of one subject, and the tops of many subjects at once.
-//!
-//! The client library has neither, so the requests are made here by hand, and nowhere else.
+//! Reads the log directly: batches of one room, and the tops of many rooms at once.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use async_nats::{Client, Message};
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use ops::direct_get;
 use schema::{header, id::RoomId, stream, subject::ChatSubject};
 use serde_json::json;
 
@@ -19,9 +17,7 @@ pub struct LogReader {
 }
 
 /// Why the log could not be read: NATS is away, or answered what it never should.
-#[derive(Debug, thiserror::Error)]
-#[error("the log can not be read: {0}")]
-pub struct LogAway(String);
+pub(crate) type LogAway = direct_get::StreamAway;
 
 /// A stretch of one room's log.
 #[derive(Debug, Default)]
@@ -31,11 +27,6 @@ pub struct LogPage {
     /// How many more the room has above them.
     pub pending: u64,
 }
-
-/// How long one answer may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-/// The server answers 413 above 1,024 subjects.
-const TOPS_MAX: usize = 1_000;
 
 impl LogReader {
     /// Reads over this connection.
@@ -51,7 +42,7 @@ impl LogReader {
         for message in self.batch(&request).await? {
             let pending = message.headers.as_ref().and_then(|map| map.get(header::NATS_NUM_PENDING));
             page.pending = pending.and_then(|value| value.as_str().parse().ok()).unwrap_or(0);
-            page.messages.push(LogMessage::read(message.headers, message.payload).ok_or_else(LogAway::headless)?);
+            page.messages.push(LogMessage::read(message.headers, message.payload).ok_or_else(headless)?);
         }
         Ok(page)
     }
@@ -64,7 +55,7 @@ impl LogReader {
     /// The last seqs of `rooms` in the stream; rooms without a message there are left out.
     pub async fn tops(&self, rooms: &[RoomId]) -> Result<Vec<(RoomId, u64)>, LogAway> {
         let mut tops = Vec::with_capacity(rooms.len());
-        for chunk in rooms.chunks(TOPS_MAX) {
+        for chunk in rooms.chunks(direct_get::SUBJECTS_MAX) {
             let subjects: Vec<String> = chunk.iter().map(|room| ChatSubject(*room).to_string()).collect();
             let request = json!({ "multi_last": subjects, "batch": chunk.len() });
             for message in self.batch(&request).await? {
@@ -94,38 +85,18 @@ impl LogReader {
     }
 
     async fn ask(&self, request: &serde_json::Value) -> Result<Option<Message>, LogAway> {
-        let asked = self.client.request(Self::subject(), Bytes::from(request.to_string()));
-        let answer = tokio::time::timeout(ANSWER_WITHIN, asked).await.map_err(|_elapsed| LogAway::silent())?;
-        let answer = answer.map_err(|error| LogAway(error.to_string()))?;
+        let asked = self.client.request(direct_get::subject(stream::CHAT_MESSAGES), Bytes::from(request.to_string()));
+        let answer = tokio::time::timeout(direct_get::ANSWER_WITHIN, asked).await;
+        let answer = answer.map_err(|_elapsed| LogAway::silent())?.map_err(LogAway::new)?;
         match answer.status.map(|status| status.as_u16()) {
             None => Ok(Some(answer)),
             Some(404) => Ok(None),
-            Some(_) => Err(LogAway(answer.description.unwrap_or_default())),
+            Some(_) => Err(LogAway::new(answer.description.unwrap_or_default())),
         }
     }
 
-    /// All answers of a batched request, up to the server's end mark.
     async fn batch(&self, request: &serde_json::Value) -> Result<Vec<Message>, LogAway> {
-        let away = |error: &dyn std::fmt::Display| LogAway(error.to_string());
-        let inbox = self.client.new_inbox();
-        let mut answers = self.client.subscribe(inbox.clone()).await.map_err(|error| away(&error))?;
-        let payload = Bytes::from(request.to_string());
-        let asked = self.client.publish_with_reply(Self::subject(), inbox, payload).await;
-        asked.map_err(|error| away(&error))?;
-        let mut messages = Vec::new();
-        loop {
-            let answer = tokio::time::timeout(ANSWER_WITHIN, answers.next()).await;
-            let message = answer.map_err(|_elapsed| LogAway::silent())?.ok_or_else(LogAway::silent)?;
-            match message.status.map(|status| status.as_u16()) {
-                None => messages.push(message),
-                Some(204 | 404) => return Ok(messages),
-                Some(_) => return Err(LogAway(message.description.unwrap_or_default())),
-            }
-        }
-    }
-
-    fn subject() -> String {
-        format!("$JS.API.DIRECT.GET.{}", stream::CHAT_MESSAGES)
+        direct_get::batch(&self.client, stream::CHAT_MESSAGES, request.to_string().into()).await
     }
 }
 
@@ -135,16 +106,10 @@ fn place(message: &Message) -> Result<(RoomId, u64), LogAway> {
     let room = map.and_then(|map| map.get(header::NATS_SUBJECT));
     let room = room.and_then(|subject| ChatSubject::parse(subject.as_str()));
     let seq = map.and_then(|map| map.get(header::NATS_SEQUENCE)).and_then(|seq| seq.as_str().parse().ok());
-    let (Some(ChatSubject(room)), Some(seq)) = (room, seq) else { return Err(LogAway::headless()) };
+    let (Some(ChatSubject(room)), Some(seq)) = (room, seq) else { return Err(headless()) };
     Ok((room, seq))
 }
 
-impl LogAway {
-    fn silent() -> Self {
-        Self("no answer in time".into())
-    }
-
-    fn headless() -> Self {
-        Self("an answer without the server's headers".into())
-    }
+fn headless() -> LogAway {
+    LogAway::new("an answer without the server's headers")
 }

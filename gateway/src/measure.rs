@@ -37,6 +37,8 @@ pub struct Measure {
     pub(crate) presence_told: Counter,
     /// Sockets that were told who is online when they joined.
     pub(crate) presence_snapshots: Counter,
+    /// Frames `room_updated`, each for each socket.
+    pub(crate) room_updates: Counter,
     /// Envelopes that can not be shown.
     pub(crate) envelopes_refused: Counter,
     resumes_memory: Resumes,
@@ -90,6 +92,7 @@ impl Measure {
             gaps_found: counter!("gateway_gaps_found_total"),
             presence_told: counter!("gateway_presence_told_total"),
             presence_snapshots: counter!("gateway_presence_snapshots_total"),
+            room_updates: counter!("gateway_room_updates_total"),
             envelopes_refused: counter!("gateway_envelopes_refused_total"),
             resumes_memory: Resumes::out_of("memory"),
             resumes_stream: Resumes::out_of("stream"),
@@ -151,6 +154,7 @@ fn describe() {
     describe_counter!("gateway_gaps_found_total", "holes found between live copies");
     describe_counter!("gateway_presence_told_total", "comings and goings that rooms were told of");
     describe_counter!("gateway_presence_snapshots_total", "sockets that were told who is online when they joined");
+    describe_counter!("gateway_room_updates_total", "frames room_updated, each for each socket");
     describe_counter!("gateway_envelopes_refused_total", "envelopes that can not be shown");
     describe_counter!("gateway_resumes_total", "joins with since, by the slowest source they needed");
     describe_counter!("gateway_resumed_frames_total", "frames of replays, by where they were read");

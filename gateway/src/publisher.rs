@@ -7,6 +7,7 @@
 //! Two tasks do it for all messages: a message has neither a task nor a timer of its own.
 
 mod attempt;
+mod before;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -27,6 +28,7 @@ use tokio::{
 
 use crate::{render::LogMessage, socket::Socket, state::Gateway};
 use attempt::{Answer, Attempt, Outcome};
+pub(crate) use before::Question;
 
 /// Publishes of this process that wait for their answer.
 const IN_FLIGHT_MAX: usize = 1_000;
@@ -36,8 +38,6 @@ const GATHER: Duration = Duration::from_millis(1);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a sender is told to wait when the store has not settled.
 const SETTLES_IN: Duration = Duration::from_secs(2);
-/// How long the look-up of a resend may take.
-const LOOK_UP_WITHIN: Duration = Duration::from_secs(2);
 /// Between two tries to subscribe.
 const SUBSCRIBE_AGAIN: Duration = Duration::from_millis(250);
 
@@ -54,6 +54,10 @@ pub struct Outgoing {
     pub temp_id: String,
     /// Whether it was sent before.
     pub is_resend: bool,
+    /// What is to be looked up of the message that it changes, before it is published.
+    pub question: Option<Question>,
+    /// Whether its sender acts by their role in the room.
+    pub is_moderator: bool,
     /// When its turn began.
     pub begun_at: Instant,
     /// The socket's place among its unanswered publishes.
@@ -112,9 +116,9 @@ impl Publisher {
     /// Publishes the message of a lane whose turn it is.
     fn start(&self, gateway: &Arc<Gateway>, mut outgoing: Outgoing) {
         outgoing.begun_at = Instant::now();
-        if outgoing.is_resend {
+        if outgoing.is_resend || outgoing.question.is_some() {
             let gateway = Arc::clone(gateway);
-            gateway.lifecycle.clone().spawn(async move { resend(&gateway, outgoing).await });
+            gateway.lifecycle.clone().spawn(async move { before::begin(gateway, outgoing).await });
         } else {
             self.launch(gateway, outgoing);
         }
@@ -292,31 +296,6 @@ async fn look(gateway: &Arc<Gateway>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         gateway.publisher.look(gateway);
-    }
-}
-
-/// A message that may be in the store already is published only if it is known not to be there.
-async fn resend(gateway: &Arc<Gateway>, outgoing: Outgoing) {
-    match look_up(gateway, &outgoing).await {
-        Ok(Some(seq)) => finish(gateway, &outgoing, &Outcome::Sent { seq, is_duplicate: true }),
-        Ok(None) if gateway.health.is_settled() => gateway.publisher.launch(gateway, outgoing),
-        Ok(None) | Err(()) => {
-            let unknown = Outcome::Failed(Code::NotSettled, "whether it is stored is not known yet".into());
-            finish(gateway, &outgoing, &unknown);
-        }
-    }
-}
-
-/// Where a resent message stands in the store, if it does.
-async fn look_up(gateway: &Gateway, outgoing: &Outgoing) -> Result<Option<u64>, ()> {
-    let ids = [outgoing.body.id()];
-    match tokio::time::timeout(LOOK_UP_WITHIN, gateway.store.find(&ids)).await {
-        Ok(Ok(found)) => Ok(found.first().map(|found| found.seq)),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "a resend can not be looked up");
-            Err(())
-        }
-        Err(_elapsed) => Err(()),
     }
 }
 

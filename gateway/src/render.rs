@@ -4,7 +4,8 @@ use async_nats::HeaderMap;
 use bytes::Bytes;
 use schema::{
     clock::Timestamp,
-    envelope,
+    envelope::{self, Head, Kind},
+    erasure,
     frame::server::ServerFrame,
     header,
     id::{MessageId, RoomId},
@@ -49,6 +50,11 @@ impl LogMessage {
         self.headers.as_ref().is_some_and(|map| map.get(header::TIMINGLE_RESEND).is_some())
     }
 
+    /// Whether it takes a message back.
+    pub fn is_deletion(&self) -> bool {
+        self.body.starts_with(br#"{"type":"message_deleted""#)
+    }
+
     /// Whether this gateway published it.
     pub fn is_from(&self, gateway: &GatewayId) -> bool {
         let named = self.headers.as_ref().and_then(|map| map.get(header::TIMINGLE_GATEWAY));
@@ -66,8 +72,8 @@ impl LogMessage {
 pub(crate) struct Rendered {
     /// The frame as it goes on the wire.
     pub bytes: Bytes,
-    /// Its id; none for a `skip`.
-    pub id: Option<MessageId>,
+    /// What it is; none for a `skip`.
+    pub head: Option<Head>,
     /// Where it stands.
     pub seq: u64,
     /// The seq that it says comes before it.
@@ -81,7 +87,7 @@ impl Rendered {
     /// Checks and encodes a message; what can not be shown becomes a `skip`.
     pub(crate) fn new(room_id: RoomId, message: &LogMessage, prev: u64, measure: &Measure) -> Self {
         match envelope::check(room_id, message.headers.as_ref(), &message.body) {
-            Ok(head) => Self::show(room_id, head.id, message.seq, prev, message.body.clone(), message.logged_at),
+            Ok(head) => Self::show(room_id, head, message.seq, prev, message.body.clone(), message.logged_at),
             Err(reason) => {
                 tracing::warn!(room.id = %room_id, seq = message.seq, %reason, "envelope refused");
                 measure.envelopes_refused.increment(1);
@@ -91,22 +97,45 @@ impl Rendered {
     }
 
     /// Encodes a body that was checked before.
-    pub(crate) fn show(room_id: RoomId, id: MessageId, seq: u64, prev: u64, body: Bytes, logged_at: Timestamp) -> Self {
+    pub(crate) fn show(room_id: RoomId, head: Head, seq: u64, prev: u64, body: Bytes, logged_at: Timestamp) -> Self {
         let bytes = encode(Opcode::Text, &envelope::splice(&body, seq, prev, logged_at));
-        Self { bytes, id: Some(id), seq, prev, room_id, source: Some((body, logged_at)) }
+        Self { bytes, head: Some(head), seq, prev, room_id, source: Some((body, logged_at)) }
     }
 
     /// A seq that can not be shown.
     pub(crate) fn skip(room_id: RoomId, seq: u64, prev: u64) -> Self {
         let bytes = encode(Opcode::Text, &ServerFrame::Skip { room_id, seq, prev }.to_json());
-        Self { bytes, id: None, seq, prev, room_id, source: None }
+        Self { bytes, head: None, seq, prev, room_id, source: None }
+    }
+
+    /// When the log stored it; none for a `skip`.
+    pub(crate) fn logged_at(&self) -> Option<Timestamp> {
+        self.source.as_ref().map(|(_, logged_at)| *logged_at)
+    }
+
+    /// The message whose text it carries, if it carries one.
+    pub(crate) fn text_of(&self) -> Option<MessageId> {
+        let head = self.head?;
+        match head.kind {
+            Kind::Message => Some(head.id),
+            Kind::MessageUpdated => head.target,
+            Kind::MessageDeleted | Kind::Reaction | Kind::System => None,
+        }
+    }
+
+    /// Takes out the text of a message that was deleted.
+    pub(crate) fn erase(&mut self) {
+        if let (Some((body, at)), Some(head)) = (&self.source, self.head) {
+            let erased = erasure::erase(&String::from_utf8_lossy(body)).into();
+            *self = Self::show(self.room_id, head, self.seq, self.prev, erased, *at);
+        }
     }
 
     /// The same frame after another seq.
     pub(crate) fn with_prev(&self, prev: u64) -> Bytes {
-        match (&self.source, self.id) {
+        match (&self.source, self.head) {
             _ if prev == self.prev => self.bytes.clone(),
-            (Some((body, at)), Some(id)) => Self::show(self.room_id, id, self.seq, prev, body.clone(), *at).bytes,
+            (Some((body, at)), Some(head)) => Self::show(self.room_id, head, self.seq, prev, body.clone(), *at).bytes,
             _ => Self::skip(self.room_id, self.seq, prev).bytes,
         }
     }

@@ -19,6 +19,7 @@ use schema::{
 };
 
 use crate::{
+    erased,
     hub::{GoLive, Joining, Room, concat},
     measure::Source,
     render::{LogMessage, Rendered},
@@ -182,14 +183,17 @@ async fn read_page(gateway: &Gateway, room: &Room, cursor: u64) -> Result<Page, 
     let page = gateway.log.page(room.id, cursor, limit::REPLAY_PAGE).await.map_err(|error| error.to_string())?;
     // Asked after the page was read: what has aged out before or meanwhile is found in the store.
     let first_seq = gateway.health.first_seq_near(cursor).await?;
+    let deleted = erased::look_ahead(gateway, room, cursor, &page).await.map_err(|error| error.to_string())?;
     let mut stretch = Stretch { room: room.id, prev: cursor, frames: Vec::new(), source: Source::Stream };
     if cursor + 1 < first_seq {
         let border = page.messages.first().map_or(first_seq, |message| message.seq.min(first_seq));
         if !stretch.read_store(gateway, border).await? {
+            room.blank(&mut stretch.frames, &deleted);
             return Ok(Page::new(&stretch, cursor, 0));
         }
     }
     stretch.read_stream(gateway, &page.messages).await?;
+    room.blank(&mut stretch.frames, &deleted);
     Ok(Page::new(&stretch, cursor, page.pending))
 }
 
@@ -233,8 +237,9 @@ impl Stretch {
         let is_all = rows.len() < limit::REPLAY_PAGE || rows.last().is_some_and(|row| row.seq >= border);
         self.source = Source::Store;
         for row in rows.into_iter().take_while(|row| row.seq < border) {
-            self.push(row.seq, |room, prev| match (row.id, row.body) {
-                (Some(id), Some(body)) => Rendered::show(room, id, row.seq, prev, body.into(), row.created_at),
+            let head = erased::head(&row);
+            self.push(row.seq, |room, prev| match (head, row.body) {
+                (Some(head), Some(body)) => Rendered::show(room, head, row.seq, prev, body.into(), row.created_at),
                 _ => Rendered::skip(room, row.seq, prev),
             });
         }

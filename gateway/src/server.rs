@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     changes,
     config::{Config, Subscribe},
-    drain, feed, health, listener,
+    drain, feed, health, listener, marks,
     measure::Measure,
     overload, presence, publisher, readiness, recheck, resync, saved, soon,
     state::{Gateway, Parts},
     tokens::Tokens,
-    typing, wheel,
+    typing, updates, wheel,
 };
 
 /// How long the tasks may take to end once the sockets are gone.
@@ -62,6 +62,7 @@ impl Server {
         life.spawn_vital("listener", listener::run(Arc::clone(&gateway), listener, is_drained.clone()));
         life.spawn_vital("changes", changes::run(Arc::clone(&gateway)));
         life.spawn_vital("health", health::run(Arc::clone(&gateway)));
+        life.spawn_vital("read marks", marks::run(Arc::clone(&gateway)));
         life.spawn_vital("overload", overload::run(Arc::clone(&gateway)));
         life.spawn_vital("publisher", publisher::run(Arc::clone(&gateway)));
         life.spawn_vital("publisher answers", publisher::run_answers(Arc::clone(&gateway)));
@@ -73,6 +74,8 @@ impl Server {
         life.spawn_vital("typing", typing::run(Arc::clone(&gateway)));
         life.spawn_vital("presence", presence::run(Arc::clone(&gateway)));
         life.spawn_vital("last seen", presence::write_last_seen(Arc::clone(&gateway)));
+        life.spawn_vital("room hints", updates::hear(Arc::clone(&gateway)));
+        life.spawn_vital("room updates", updates::run(Arc::clone(&gateway)));
         life.spawn_vital("wheel", wheel::run(Arc::clone(&gateway)));
         if gateway.config.subscribe == Subscribe::All {
             life.spawn_vital("feed", feed::hear_all(Arc::clone(&gateway)));

@@ -30,6 +30,7 @@ use crate::{
     sockets::Sockets,
     tokens::Tokens,
     typing::TypingWatch,
+    updates::Updates,
     wheel::Wheel,
 };
 
@@ -75,6 +76,8 @@ pub struct Gateway {
     pub typing: TypingWatch,
     /// Who is online.
     pub presence: Presence,
+    /// Rooms of which people here are to hear what is new.
+    pub updates: Updates,
     /// Replays that are being read.
     pub pages: Pages,
     started: Instant,
@@ -142,6 +145,7 @@ impl Gateway {
             wheel: Wheel::default(),
             typing: TypingWatch::default(),
             presence: Presence::new(&config, clock, redis),
+            updates: Updates::default(),
             pages: Pages::default(),
             started: Instant::now(),
             live_copies_to_lose: AtomicU32::new(0),

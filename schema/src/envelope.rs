@@ -239,21 +239,12 @@ impl Body {
     /// name, which may differ between a message and its retry.
     pub fn says_the_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (
-                Self::Message { room_id, id, sender_id, temp_id, content, message_type, reply_to_id, .. },
-                Self::Message {
-                    room_id: room_id2,
-                    id: id2,
-                    sender_id: sender_id2,
-                    temp_id: temp_id2,
-                    content: content2,
-                    message_type: message_type2,
-                    reply_to_id: reply_to_id2,
-                    ..
-                },
-            ) => {
-                (room_id, id, sender_id, temp_id) == (room_id2, id2, sender_id2, temp_id2)
-                    && (content, message_type, reply_to_id) == (content2, message_type2, reply_to_id2)
+            (Self::Message { sender_name: name, .. }, Self::Message { .. }) => {
+                let mut renamed = other.clone();
+                if let Self::Message { sender_name, .. } = &mut renamed {
+                    sender_name.clone_from(name);
+                }
+                *self == renamed
             }
             _ => self == other,
         }
@@ -274,6 +265,8 @@ pub struct Headers {
     pub gateway: Option<GatewayId>,
     /// Whether it may be in the log already.
     pub is_resend: bool,
+    /// Whether the sender acts by their role in the room, and not as the message's author.
+    pub is_moderator: bool,
 }
 
 impl Headers {
@@ -290,6 +283,9 @@ impl Headers {
         }
         if self.is_resend {
             map.insert(header::TIMINGLE_RESEND, "1");
+        }
+        if self.is_moderator {
+            map.insert(header::TIMINGLE_MODERATOR, "1");
         }
         map
     }
@@ -308,7 +304,9 @@ impl Headers {
             Some(text) => Some(GatewayId::parse(text).map_err(|_not_an_id| Malformed::Headers)?),
             None => None,
         };
-        Ok(Self { sender, gateway, is_resend: get(header::TIMINGLE_RESEND) == Some("1") })
+        let is_set = |name| get(name) == Some("1");
+        let (is_resend, is_moderator) = (is_set(header::TIMINGLE_RESEND), is_set(header::TIMINGLE_MODERATOR));
+        Ok(Self { sender, gateway, is_resend, is_moderator })
     }
 }
 
@@ -342,6 +340,12 @@ pub struct Head {
     pub kind: Kind,
     /// Its own id.
     pub id: MessageId,
+    /// The message that it changes, if it changes one.
+    pub target: Option<MessageId>,
+    /// Who really sent it; none = the system.
+    pub sender: Option<UserId>,
+    /// Whether they act by their role in the room.
+    pub is_moderator: bool,
 }
 
 /// Checks, once and for all sockets, that `body` can be shown in `room`: UTF-8, one JSON object, `type`
@@ -352,8 +356,9 @@ pub fn check(room: RoomId, headers: Option<&HeaderMap>, body: &[u8]) -> Result<H
         r#type: Kind,
         room_id: RoomId,
         id: MessageId,
+        message_id: Option<MessageId>,
     }
-    let text = check_frame(headers, body)?;
+    let (Headers { sender, is_moderator, .. }, text) = check_frame(headers, body)?;
     if !text.starts_with(r#"{"type":""#) || !text.ends_with('}') {
         return Err(Malformed::NotAnEnvelope);
     }
@@ -361,7 +366,7 @@ pub fn check(room: RoomId, headers: Option<&HeaderMap>, body: &[u8]) -> Result<H
     if fields.room_id != room {
         return Err(Malformed::OtherRoom);
     }
-    Ok(Head { kind: fields.r#type, id: fields.id })
+    Ok(Head { kind: fields.r#type, id: fields.id, target: fields.message_id, sender, is_moderator })
 }
 
 /// Reads a whole envelope from the log, as the worker does before it stores one.
@@ -371,12 +376,12 @@ pub fn read(subject: ChatSubject, headers: Option<&HeaderMap>, body: &[u8]) -> R
     Ok((Headers::parse(headers)?, body))
 }
 
-fn check_frame<'a>(headers: Option<&HeaderMap>, body: &'a [u8]) -> Result<&'a str, Malformed> {
-    Headers::parse(headers)?;
+fn check_frame<'a>(headers: Option<&HeaderMap>, body: &'a [u8]) -> Result<(Headers, &'a str), Malformed> {
+    let headers = Headers::parse(headers)?;
     if body.len() > BODY_BYTES_MAX {
         return Err(Malformed::TooLarge);
     }
-    std::str::from_utf8(body).map_err(|_invalid| Malformed::NotUtf8)
+    Ok((headers, std::str::from_utf8(body).map_err(|_invalid| Malformed::NotUtf8)?))
 }
 
 /// Turns a checked body into the frame that phones get: its last byte is cut and `seq`, `prev` and

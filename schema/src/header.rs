@@ -10,6 +10,8 @@ pub const TIMINGLE_SENDER: &str = "Timingle-Sender";
 pub const TIMINGLE_GATEWAY: &str = "Timingle-Gateway";
 /// Set to `1` on a message that may be in the log already.
 pub const TIMINGLE_RESEND: &str = "Timingle-Resend";
+/// Set to `1` on a deletion by who runs the room: its publisher has looked, and the worker looks again.
+pub const TIMINGLE_MODERATOR: &str = "Timingle-Moderator";
 
 /// The publisher's name for a message: inside the stream's duplicate window a second one is not stored.
 pub const NATS_MSG_ID: &str = "Nats-Msg-Id";

@@ -6,11 +6,14 @@
 pub mod change;
 pub mod clock;
 pub mod envelope;
+pub mod erasure;
 pub mod frame;
 pub mod header;
 pub mod history;
 pub mod id;
 pub mod last_seen;
+pub mod mark;
+pub mod moved;
 pub mod postgres;
 pub mod problem;
 pub mod saved;

@@ -25,7 +25,8 @@ tables! {
 }
 
 /// Columns that came after their table, with their type: added where they are missing.
-pub const COLUMNS: &[(&str, &str, &str)] = &[("event_history", "hash", "text")];
+pub const COLUMNS: &[(&str, &str, &str)] =
+    &[("event_history", "hash", "text"), ("chat_message_ids", "is_moderator", "boolean")];
 
 #[cfg(test)]
 mod tests {

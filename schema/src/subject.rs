@@ -97,6 +97,9 @@ mark_subjects! {
     LiveMarkSubject, "live.chat.mark.";
 }
 
+/// Where all gateways hear what is new in the message store.
+pub const MOVED: &str = "chat.moved";
+
 /// A gateway's name on NATS: one subject token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

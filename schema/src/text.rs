@@ -1,6 +1,10 @@
 //! Bounded texts: parsed once at the edge, never measured again.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
+
+use crate::frame::limit;
 
 /// Why a text was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +102,47 @@ texts! {
     ServiceName, 120, is_line;
     /// Where an event takes place: an address or a link.
     Location, 500, is_line;
+}
+
+/// What stands under a message: one emoji, of however many scalar values.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Emoji(String);
+
+/// The text is no emoji.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("emoji must be one emoji")]
+pub struct NotAnEmoji;
+
+impl Emoji {
+    /// Takes 1 to [`limit::EMOJI_BYTES_MAX`] bytes without blanks and control characters. Which of them are emoji is
+    /// Unicode's to say, and says more each year.
+    pub fn parse(text: &str) -> Result<Self, NotAnEmoji> {
+        let fits = (1..=limit::EMOJI_BYTES_MAX).contains(&text.len());
+        if fits && !text.contains(|c: char| c.is_control() || c.is_whitespace()) {
+            Ok(Self(text.into()))
+        } else {
+            Err(NotAnEmoji)
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Emoji {
+    type Err = NotAnEmoji;
+
+    fn from_str(text: &str) -> Result<Self, NotAnEmoji> {
+        Self::parse(text)
+    }
+}
+
+impl From<Emoji> for String {
+    fn from(emoji: Emoji) -> Self {
+        emoji.0
+    }
 }
 
 #[cfg(test)]

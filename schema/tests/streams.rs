@@ -54,7 +54,7 @@ async fn state(operator: &Client, name: &str) -> (u64, u64, u64) {
 }
 
 async fn publish(js: &jetstream::Context, room: RoomId, id: MessageId, text: &str) -> PublishAckFuture {
-    let headers = Headers { sender: None, gateway: None, is_resend: false }.to_map(id);
+    let headers = Headers { sender: None, gateway: None, is_resend: false, is_moderator: false }.to_map(id);
     js.publish_with_headers(ChatSubject(room).to_string(), headers, text.to_owned().into()).await.expect("connected")
 }
 
@@ -257,7 +257,7 @@ async fn a_stored_message_is_republished_with_its_place_and_time() {
     for (to, seq, prev) in [(room, "1", "0"), (other, "2", "0"), (room, "3", "1"), (room, "4", "3"), (other, "5", "2")]
     {
         let id = MessageId::random();
-        let headers = Headers { sender: Some(sender), gateway: None, is_resend: false };
+        let headers = Headers { sender: Some(sender), gateway: None, is_resend: false, is_moderator: false };
         // Neither UTF-8 nor JSON: the server changes no byte.
         let body: &[u8] = b"{\"type\":\xff\xfe}";
         let subject = ChatSubject(to).to_string();

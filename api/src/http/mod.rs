@@ -15,7 +15,7 @@ pub(crate) use body::{Body, body};
 pub(crate) use caller::{Identity, Visitor, caller, visitor};
 pub(crate) use form::{Form, any_text, flag, id, ids, instant, text};
 pub(crate) use page::{List, Paging, limit};
-pub(crate) use path::{EventInPath, MessageInPath, PaymentInPath, RoomInPath, SlotInPath, UserInPath};
+pub(crate) use path::{EmojiInPath, EventInPath, MessageInPath, PaymentInPath, RoomInPath, SlotInPath, UserInPath};
 pub(crate) use query::{Query, query};
 pub(crate) use recover::recover;
 pub(crate) use request::Traced;

@@ -2,7 +2,8 @@
 
 use std::{convert::Infallible, str::FromStr};
 
-use schema::problem::Code;
+use percent_encoding::percent_decode_str;
+use schema::{problem::Code, text::Emoji};
 
 use crate::error::ApiError;
 
@@ -27,6 +28,26 @@ impl<T> InPath<T> {
     /// The id of something that is simply there or not.
     pub(crate) fn or_not_found(self) -> Result<T, ApiError> {
         self.0.ok_or_else(|| ApiError::refused(Code::NotFound, "nothing has this id"))
+    }
+}
+
+/// An emoji in an address, which percent-encodes it.
+#[derive(Clone, Debug)]
+pub(crate) struct EmojiInPath(Option<Emoji>);
+
+impl FromStr for EmojiInPath {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let text = percent_decode_str(text).decode_utf8().ok();
+        Ok(Self(text.and_then(|text| Emoji::parse(&text).ok())))
+    }
+}
+
+impl EmojiInPath {
+    /// The emoji, if it is one.
+    pub(crate) fn or_refused(self) -> Result<Emoji, ApiError> {
+        self.0.ok_or_else(|| ApiError::field("emoji", "invalid"))
     }
 }
 

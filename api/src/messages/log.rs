@@ -17,6 +17,8 @@ pub(super) struct Logged {
     pub(super) body: Body,
     pub(super) seq: u64,
     pub(super) created_at: Timestamp,
+    /// Whether it was there before it was published.
+    pub(super) is_duplicate: bool,
 }
 
 /// How long one question may take.
@@ -67,7 +69,7 @@ where
 
 fn read(message: &StreamMessage) -> Result<Logged, ApiError> {
     let body = serde_json::from_slice(&message.payload).map_err(|error| ApiError::Internal(error.into()))?;
-    Ok(Logged { body, seq: message.sequence, created_at: logged_at(message)? })
+    Ok(Logged { body, seq: message.sequence, created_at: logged_at(message)?, is_duplicate: false })
 }
 
 fn logged_at(message: &StreamMessage) -> Result<Timestamp, ApiError> {

@@ -3,11 +3,11 @@
 use chat_store::Page;
 use schema::{
     clock::Timestamp,
-    envelope::{Body, Kind, MessageType},
-    frame::history::HistoryItem,
+    envelope::{Body, Kind, MessageType, ReactionAction},
+    frame::history::{HistoryItem, ReactionCount},
     id::{MessageId, RoomId, UserId},
     problem::Code,
-    text::{MessageText, TempId, TextError},
+    text::{Emoji, MessageText, TempId, TextError},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -63,18 +63,9 @@ impl NewMessage {
         let reply_to_id = form.optional("reply_to_id", id);
         let is_resend = form.optional("resend", flag).unwrap_or(false);
         form.finish()?;
-        let (temp_id, content) = (temp_id.unwrap_or_default(), content.unwrap_or_default());
         Ok(Self {
-            // The socket's own codes: a client has one table for both.
-            temp_id: TempId::parse(&temp_id)
-                .map_err(|error| ApiError::refused(Code::InvalidTempId, format!("temp_id {error}")))?,
-            content: MessageText::parse(&content).map_err(|error| {
-                let code = match error {
-                    TextError::TooLong(_) => Code::ContentTooLong,
-                    TextError::Empty | TextError::Control => Code::InvalidContent,
-                };
-                ApiError::refused(code, format!("content {error}"))
-            })?,
+            temp_id: parse_temp_id(&temp_id.unwrap_or_default())?,
+            content: parse_content(&content.unwrap_or_default())?,
             message_type,
             reply_to_id,
             is_resend,
@@ -94,6 +85,72 @@ impl NewMessage {
             reply_to_id: self.reply_to_id,
         }
     }
+}
+
+/// What a message is to say from now on.
+#[derive(Debug)]
+pub(super) struct NewContent {
+    /// The caller's own name for the change, if they gave one.
+    pub(super) temp_id: Option<TempId>,
+    pub(super) content: MessageText,
+}
+
+impl NewContent {
+    /// Reads a request's fields.
+    pub(super) fn read(mut form: Form) -> Result<Self, ApiError> {
+        let temp_id = form.optional("temp_id", any_text);
+        let content = form.required("content", any_text);
+        form.finish()?;
+        let temp_id = temp_id.as_deref().map(parse_temp_id).transpose()?;
+        Ok(Self { temp_id, content: parse_content(&content.unwrap_or_default())? })
+    }
+}
+
+/// Refused with the socket's own codes: a client has one table for both.
+fn parse_temp_id(text: &str) -> Result<TempId, ApiError> {
+    TempId::parse(text).map_err(|error| ApiError::refused(Code::InvalidTempId, format!("temp_id {error}")))
+}
+
+fn parse_content(text: &str) -> Result<MessageText, ApiError> {
+    MessageText::parse(text).map_err(|error| {
+        let code = match error {
+            TextError::TooLong(_) => Code::ContentTooLong,
+            TextError::Empty | TextError::Control => Code::InvalidContent,
+        };
+        ApiError::refused(code, format!("content {error}"))
+    })
+}
+
+/// A message after an edit that the store may not have yet.
+pub(super) fn edited(mut item: HistoryItem, edit: Body, at: Timestamp) -> HistoryItem {
+    if let (HistoryItem::Message { content, edited_at, deleted: false, .. }, Body::MessageUpdated { content: new, .. }) =
+        (&mut item, edit)
+        && edited_at.is_none_or(|edited_at| edited_at < at)
+    {
+        (*content, *edited_at) = (Some(new), Some(at));
+    }
+    item
+}
+
+/// A message after a reaction that the store may not have yet.
+pub(super) fn reacted(mut item: HistoryItem, emoji: &Emoji, action: ReactionAction) -> HistoryItem {
+    let HistoryItem::Message { reactions, .. } = &mut item else { return item };
+    let at = reactions.iter().position(|reaction| reaction.emoji == emoji.as_str());
+    match (at.and_then(|at| reactions.get_mut(at)), action) {
+        (Some(reaction), ReactionAction::Added) if !reaction.me => {
+            (reaction.count, reaction.me) = (reaction.count + 1, true);
+        }
+        (Some(reaction), ReactionAction::Removed) if reaction.me => {
+            (reaction.count, reaction.me) = (reaction.count.saturating_sub(1), false);
+        }
+        (None, ReactionAction::Added) => {
+            reactions.push(ReactionCount { emoji: emoji.clone().into(), count: 1, me: true });
+            reactions.sort_unstable_by(|a, b| a.emoji.cmp(&b.emoji));
+        }
+        (Some(_) | None, _) => {}
+    }
+    reactions.retain(|reaction| reaction.count > 0);
+    item
 }
 
 /// A message as history will show it, straight from the log; `None` for any other envelope.

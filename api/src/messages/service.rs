@@ -1,7 +1,7 @@
 //! The rules of messages: who may read, what a page holds, and that a message is said once however often it is sent.
 
 use bytes::Bytes;
-use chat_store::Window;
+use chat_store::{Found, Window};
 use schema::{
     envelope::{Body, Headers},
     frame::history::HistoryItem,
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    log,
+    log::{self, Logged},
     model::{self, NewMessage},
     pages::Wanted,
     publish::{self, publish},
@@ -73,29 +73,44 @@ pub(super) async fn say(
     let new = NewMessage::read(form?)?;
     let is_resend = new.is_resend;
     let body = new.into_body(room, caller.user_id, place.display_name);
-    if let Some(item) = find_said(state, caller, &body).await? {
+    if let Some(found) = find_same(state, &body).await?
+        && let Some(item) = state.store.item(found.room_id, caller.user_id, found.id).await?
+    {
         return Ok(item);
     }
+    let logged = into_log(state, caller, &body, is_resend, false, deadline).await?;
+    metrics::counter!("api_messages_total", "duplicate" => if logged.is_duplicate { "yes" } else { "no" }).increment(1);
+    model::item(logged.body, logged.seq, logged.created_at)
+        .ok_or_else(|| ApiError::Internal("a message's id stands at another kind of envelope".into()))
+}
+
+/// Puts an envelope into the log; answers what the log holds under its id, which is the same however often it is sent.
+pub(super) async fn into_log(
+    state: &AppState,
+    caller: Identity,
+    body: &Body,
+    is_resend: bool,
+    is_moderator: bool,
+    deadline: Instant,
+) -> Result<Logged, ApiError> {
     if is_resend {
         refuse_unsettled(state).await?;
     }
-    let headers = Headers { sender: Some(caller.user_id), gateway: None, is_resend }.to_map(body.id());
-    let ack = publish(&state.broker, ChatSubject(room), headers, body.to_bytes(), deadline).await?;
-    metrics::counter!("api_messages_total", "duplicate" => if ack.duplicate { "yes" } else { "no" }).increment(1);
+    let headers = Headers { sender: Some(caller.user_id), gateway: None, is_resend, is_moderator }.to_map(body.id());
+    let ack = publish(&state.broker, ChatSubject(body.room_id()), headers, body.to_bytes(), deadline).await?;
     // It is in the log; only its time is missing for the answer.
     let read = timeout_at(deadline, log::acknowledged(&state.broker, ack.sequence)).await;
     let Ok(Ok(logged)) = read else {
         return Err(ApiError::refused(Code::Unknown, "send it again with the same temp_id and resend"));
     };
-    if !logged.body.says_the_same(&body) {
+    if !logged.body.says_the_same(body) {
         return Err(reused());
     }
-    model::item(logged.body, logged.seq, logged.created_at)
-        .ok_or_else(|| ApiError::Internal("a message's id stands at another kind of envelope".into()))
+    Ok(Logged { is_duplicate: ack.duplicate, ..logged })
 }
 
-/// The message, if the store has it already: a repeat at any age gets the answer it would have got.
-async fn find_said(state: &AppState, caller: Identity, body: &Body) -> Result<Option<HistoryItem>, ApiError> {
+/// Where the envelope stands, if the store has it already: a repeat at any age gets the answer it would have got.
+pub(super) async fn find_same(state: &AppState, body: &Body) -> Result<Option<Found>, ApiError> {
     let found = state.store.find(&[body.id()]).await?;
     let Some(found) = found.first() else { return Ok(None) };
     let logged = state.store.log(found.room_id, found.seq.saturating_sub(1), 1).await?;
@@ -106,7 +121,7 @@ async fn find_said(state: &AppState, caller: Identity, body: &Body) -> Result<Op
     {
         return Err(reused());
     }
-    Ok(state.store.item(found.room_id, caller.user_id, found.id).await?)
+    Ok(Some(*found))
 }
 
 async fn refuse_unsettled(state: &AppState) -> Result<(), ApiError> {
@@ -120,7 +135,8 @@ async fn refuse_unsettled(state: &AppState) -> Result<(), ApiError> {
     }
 }
 
-fn refuse_silent(place: &rooms::Member) -> Result<(), ApiError> {
+/// Refuses where nothing is said.
+pub(super) fn refuse_silent(place: &rooms::Member) -> Result<(), ApiError> {
     if place.is_archived {
         return Err(ApiError::refused(Code::Forbidden, "the room is archived"));
     }

@@ -39,7 +39,7 @@ impl SettledSeq {
     }
 
     /// The floor as of now. While NATS is away, the last one that was seen: the worker can not have taken it back.
-    pub(super) async fn get(&self) -> u64 {
+    pub(crate) async fn get(&self) -> u64 {
         let asked = self.ticks.fetch_add(1, Ordering::SeqCst);
         let mut last = self.last.lock().await;
         if last.began > asked {

@@ -4,6 +4,7 @@ mod address;
 mod operation;
 mod paths;
 mod schemas;
+mod talk;
 
 pub(crate) use address::address;
 

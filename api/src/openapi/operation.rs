@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use schema::problem::Code;
+use schema::{frame::limit, problem::Code};
 use serde_json::{Map, Value, json};
 
-use super::schemas::reference;
+use super::schemas::{reference, text, uuid};
 
 /// One method of one address.
 #[derive(Debug)]
@@ -151,7 +151,8 @@ impl Operation {
         let in_path = self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
         let mut all: Vec<Value> = in_path
             .map(|name| {
-                json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "format": "uuid"}})
+                let schema = if name == "emoji" { text(limit::EMOJI_BYTES_MAX) } else { uuid() };
+                json!({"name": name, "in": "path", "required": true, "schema": schema})
             })
             .collect();
         all.extend(

@@ -10,7 +10,18 @@ use super::{
 
 /// All of them, in the order of the page.
 pub(super) fn all() -> Vec<Operation> {
-    let parts = [sign_in(), users(), events(), participants(), slots(), payments(), rooms(), messages(), root()];
+    let parts = [
+        sign_in(),
+        users(),
+        events(),
+        participants(),
+        slots(),
+        payments(),
+        rooms(),
+        messages(),
+        changes_of_messages(),
+        root(),
+    ];
     parts.into_iter().flatten().collect()
 }
 
@@ -190,6 +201,13 @@ fn rooms() -> Vec<Operation> {
         op("room", "get", "/rooms/{room_id}", "Room", "One room of mine").or(&mine),
         op("list_members", "get", "/rooms/{room_id}/members", "Members", "Who is in it").in_pages().or(&mine),
         op("presence", "get", "/rooms/{room_id}/presence", "Presence", "Who of them is online").or(&mine),
+        op("read", "post", "/rooms/{room_id}/read", "Reader", "Says how far I have read; to the top, if not how far")
+            .may_take("UpTo")
+            .or(&mine),
+        op("read_marks", "get", "/rooms/{room_id}/read_marks", "ReadMarks", "How far everybody has read").or(&mine),
+        op("sync", "get", "/sync", "Sync", "What all my rooms said since a seq")
+            .query("since", "above this seq; without it from the beginning", whole())
+            .or(&[Code::InvalidFields]),
     ]
 }
 
@@ -225,6 +243,52 @@ fn messages() -> Vec<Operation> {
             .query("room_id", "in this room", uuid())
             .query("temp_id", "my own name for it", text(64))
             .or(&mine),
+    ]
+}
+
+fn changes_of_messages() -> Vec<Operation> {
+    let changes = [
+        Code::NotAMember,
+        Code::Forbidden,
+        Code::NotFound,
+        Code::Conflict,
+        Code::NotSettled,
+        Code::Backlog,
+        Code::Unknown,
+    ];
+    vec![
+        op(
+            "edit",
+            "patch",
+            "/rooms/{room_id}/messages/{message_id}",
+            "HistoryItem",
+            "Says something else in its place",
+        )
+        .takes("NewContent")
+        .or(&changes)
+        .or(&[Code::InvalidTempId, Code::InvalidContent, Code::ContentTooLong, Code::TempIdReused]),
+        op("delete", "delete", "/rooms/{room_id}/messages/{message_id}", "Nothing", "Takes it back, text and all")
+            .answers_nothing()
+            .or(&changes),
+        op(
+            "react",
+            "put",
+            "/rooms/{room_id}/messages/{message_id}/reactions/{emoji}",
+            "HistoryItem",
+            "Puts an emoji under it",
+        )
+        .or(&changes)
+        .or(&[Code::InvalidFields]),
+        op(
+            "unreact",
+            "delete",
+            "/rooms/{room_id}/messages/{message_id}/reactions/{emoji}",
+            "Nothing",
+            "Takes the emoji away",
+        )
+        .answers_nothing()
+        .or(&changes)
+        .or(&[Code::InvalidFields]),
     ]
 }
 

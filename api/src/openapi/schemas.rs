@@ -3,6 +3,8 @@
 use schema::problem::Code;
 use serde_json::{Map, Value, json};
 
+use super::talk;
+
 pub(super) fn reference(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }
@@ -31,22 +33,22 @@ pub(super) fn whole() -> Value {
     json!({"type": "integer", "format": "int64"})
 }
 
-fn string() -> Value {
+pub(super) fn string() -> Value {
     json!({"type": "string"})
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "schemas are made where they are used")]
-fn array(of: Value) -> Value {
+pub(super) fn array(of: Value) -> Value {
     json!({"type": "array", "items": of})
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "schemas are made where they are used")]
-fn nullable(schema: Value) -> Value {
+pub(super) fn nullable(schema: Value) -> Value {
     json!({"anyOf": [schema, {"type": "null"}]})
 }
 
 /// A name that ends with `?` may be missing.
-fn object(fields: &[(&str, Value)]) -> Value {
+pub(super) fn object(fields: &[(&str, Value)]) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
     for (name, schema) in fields {
@@ -59,14 +61,15 @@ fn object(fields: &[(&str, Value)]) -> Value {
     json!({"type": "object", "properties": properties, "required": required})
 }
 
-fn page(of: &str) -> Value {
+pub(super) fn page(of: &str) -> Value {
     object(&[("items", array(reference(of))), ("next_cursor", nullable(string()))])
 }
 
 /// Every schema by its name.
 pub(super) fn all() -> Value {
     let mut all = Map::new();
-    let parts = [people(), events(), history_of_events(), slots(), payments(), rooms(), common()];
+    let parts =
+        [people(), events(), history_of_events(), slots(), payments(), talk::rooms(), talk::reading(), common()];
     for (name, schema) in parts.into_iter().flatten() {
         all.insert(name.to_owned(), schema);
     }
@@ -317,66 +320,5 @@ fn payments() -> Vec<(&'static str, Value)> {
         ("Refund", object(&[("amount?", json!({"type": "integer", "format": "int64", "minimum": 1}))])),
         ("Notice", object(&[("id", text(255)), ("type", string()), ("data?", json!({"type": "object"}))])),
         ("Received", object(&[("received", boolean())])),
-    ]
-}
-
-fn rooms() -> Vec<(&'static str, Value)> {
-    let room = [
-        ("id", uuid()),
-        ("room_type", one_of(&["event", "direct", "team", "matching"])),
-        ("name", string()),
-        ("description", nullable(string())),
-        ("display_mode", one_of(&["open", "blind"])),
-        ("is_archived", boolean()),
-        ("notice", nullable(string())),
-        ("created_by", uuid()),
-        ("created_at", time()),
-        ("updated_at", time()),
-        ("last_message_at?", nullable(time())),
-        ("last_message?", nullable(reference("HistoryItem"))),
-        ("unread_count?", whole()),
-    ];
-    let member = object(&[
-        ("user_id", uuid()),
-        ("display_name", string()),
-        ("role", string()),
-        ("anonymous_name", nullable(string())),
-        ("group_label", nullable(string())),
-        ("is_muted", boolean()),
-        ("joined_at", time()),
-    ]);
-    let present = object(&[("user_id", uuid()), ("online", boolean()), ("last_seen_at", nullable(time()))]);
-    let item = object(&[
-        ("type", one_of(&["message", "system"])),
-        ("room_id", uuid()),
-        ("id", uuid()),
-        ("seq", whole()),
-        ("created_at", time()),
-    ]);
-    let history = object(&[
-        ("items", array(reference("HistoryItem"))),
-        ("has_more_before", boolean()),
-        ("has_more_after", boolean()),
-        ("settled_seq", whole()),
-    ]);
-    let new = object(&[
-        ("temp_id", text(64)),
-        ("content", text(4_000)),
-        ("message_type?", one_of(&["text", "image", "file"])),
-        ("reply_to_id?", nullable(uuid())),
-        ("resend?", boolean()),
-    ]);
-    let status = object(&[("status", one_of(&["saved", "absent", "unknown"])), ("id?", uuid()), ("seq?", whole())]);
-    vec![
-        ("Room", object(&room)),
-        ("Rooms", page("Room")),
-        ("Member", member),
-        ("Members", page("Member")),
-        ("Presence", object(&[("items", array(present))])),
-        ("HistoryItem", item),
-        ("History", history),
-        ("Written", page("HistoryItem")),
-        ("NewMessage", new),
-        ("MessageStatus", status),
     ]
 }

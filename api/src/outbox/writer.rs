@@ -106,7 +106,7 @@ pub(crate) async fn append_system(
     let id = ChangeId::random();
     let frame = MessageId::from(id);
     let body = Body::System { room_id: room, id: frame, change: kind, actor_id: actor, data };
-    let headers = Headers { sender: actor, gateway: None, is_resend: false }.to_map(frame);
+    let headers = Headers { sender: actor, gateway: None, is_resend: false, is_moderator: false }.to_map(frame);
     let body = String::from_utf8(body.to_bytes().to_vec()).map_err(|error| ApiError::Internal(error.into()))?;
     let subject = ChatSubject(room).to_string();
     append(tx, room.as_uuid(), NewRow { id, subject, headers: as_json(&headers), body, created_at: now }).await

@@ -2,10 +2,10 @@
 
 use warp::reply::Response;
 
-use super::{presence, service};
+use super::{presence, reading, service};
 use crate::{
     error::ApiError,
-    http::{Identity, Query, RoomInPath, ok},
+    http::{Body, Identity, Query, RoomInPath, ok},
     state::AppState,
 };
 
@@ -26,4 +26,12 @@ pub(super) async fn members(id: RoomInPath, caller: Caller, query: Query, state:
 
 pub(super) async fn presence(id: RoomInPath, caller: Caller, state: AppState) -> Answer {
     Ok(ok(&presence::presence(&state, caller?, id.of_mine()?).await?))
+}
+
+pub(super) async fn read(id: RoomInPath, caller: Caller, body: Body, state: AppState) -> Answer {
+    Ok(ok(&reading::read(&state, caller?, id.of_mine()?, body.form_if_any()).await?))
+}
+
+pub(super) async fn read_marks(id: RoomInPath, caller: Caller, state: AppState) -> Answer {
+    Ok(ok(&reading::read_marks(&state, caller?, id.of_mine()?).await?))
 }

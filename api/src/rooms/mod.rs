@@ -3,16 +3,17 @@
 mod handler;
 mod model;
 mod presence;
+mod reading;
 mod repository;
 mod service;
 
-pub(crate) use model::Member;
-pub(crate) use service::member;
+pub(crate) use model::{Member, Role};
+pub(crate) use service::{all_of, member};
 
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 use crate::{
-    http::{RoomInPath, answer, caller, query, with},
+    http::{RoomInPath, answer, body, caller, query, with},
     state::AppState,
 };
 
@@ -44,5 +45,19 @@ pub(crate) fn routes(state: &AppState) -> BoxedFilter<(Response,)> {
         .and(with(state))
         .then(handler::presence)
         .map(answer);
-    list.or(show).unify().or(members).unify().or(presence).unify().boxed()
+    let read = warp::path!("rooms" / RoomInPath / "read")
+        .and(warp::post())
+        .and(caller(state))
+        .and(body())
+        .and(with(state))
+        .then(handler::read)
+        .map(answer);
+    let read_marks = warp::path!("rooms" / RoomInPath / "read_marks")
+        .and(warp::get())
+        .and(caller(state))
+        .and(with(state))
+        .then(handler::read_marks)
+        .map(answer);
+    let reading = read.or(read_marks).unify();
+    list.or(show).unify().or(members).unify().or(presence).unify().or(reading).unify().boxed()
 }

@@ -45,6 +45,19 @@ pub(crate) struct Member {
     pub(crate) is_archived: bool,
     /// Whether its members go by aliases.
     pub(crate) is_blind: bool,
+    /// What they are there.
+    pub(crate) role: Role,
+}
+
+/// What somebody is in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// In it like most.
+    Member,
+    /// Its owner or one of its admins, or an admin who is in it: may delete there what others said.
+    Moderator,
+    /// An admin who is not in it; may do what a moderator may.
+    Guest,
 }
 
 /// Somebody in a room, as its members see them.
@@ -74,6 +87,30 @@ pub(super) struct Presents {
     pub(super) items: Vec<Present>,
 }
 
+/// How far somebody has read a room: the frame `read`, without its type.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Reader {
+    pub(super) room_id: RoomId,
+    pub(super) user_id: UserId,
+    pub(super) seq: u64,
+}
+
+/// How far a member has read.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct ReadMark {
+    pub(super) user_id: UserId,
+    /// 0: nothing yet.
+    pub(super) seq: u64,
+    /// Null when they have read nothing yet.
+    pub(super) read_at: Option<Timestamp>,
+}
+
+/// All members of a room: as many as it has, in one page.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Marks {
+    pub(super) items: Vec<ReadMark>,
+}
+
 fn instant(row: &PgRow, column: &str) -> sqlx::Result<Timestamp> {
     row.try_get::<OffsetDateTime, _>(column).map(Timestamp::new)
 }
@@ -101,6 +138,11 @@ impl sqlx::FromRow<'_, PgRow> for Member {
             display_name: row.try_get("display_name")?,
             is_archived: row.try_get("is_archived")?,
             is_blind: row.try_get("is_blind")?,
+            role: match (row.try_get("is_guest")?, row.try_get("may_moderate")?) {
+                (true, _) => Role::Guest,
+                (false, true) => Role::Moderator,
+                (false, false) => Role::Member,
+            },
         })
     }
 }

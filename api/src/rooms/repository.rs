@@ -11,7 +11,8 @@ use crate::http::Identity;
 
 pub(super) async fn find_member(pg: &Pool, room: RoomId, user: UserId) -> sqlx::Result<Option<Member>> {
     sqlx::query_as(
-        "SELECT u.display_name, r.is_archived, r.display_mode = 'blind' AS is_blind
+        "SELECT u.display_name, r.is_archived, r.display_mode = 'blind' AS is_blind,
+             m.role IN ('owner', 'admin') OR u.role = 'admin' AS may_moderate, false AS is_guest
          FROM room_members m JOIN rooms r ON r.id = m.room_id JOIN users u ON u.id = m.user_id
          WHERE m.room_id = $1 AND m.user_id = $2",
     )
@@ -24,7 +25,8 @@ pub(super) async fn find_member(pg: &Pool, room: RoomId, user: UserId) -> sqlx::
 /// As [`find_member`], of somebody who need not be in the room to look at it.
 pub(super) async fn find_as_admin(pg: &Pool, room: RoomId, user: UserId) -> sqlx::Result<Option<Member>> {
     sqlx::query_as(
-        "SELECT u.display_name, r.is_archived, r.display_mode = 'blind' AS is_blind
+        "SELECT u.display_name, r.is_archived, r.display_mode = 'blind' AS is_blind,
+             u.role = 'admin' AS may_moderate, true AS is_guest
          FROM rooms r CROSS JOIN users u WHERE r.id = $1 AND u.id = $2",
     )
     .bind(room)
@@ -55,6 +57,11 @@ pub(super) async fn list_mine(pg: &Pool, user: UserId) -> sqlx::Result<Vec<(Room
     .bind(user)
     .fetch_all(pg)
     .await
+}
+
+/// Every room of `user`, archived ones too.
+pub(super) async fn list_all_ids(pg: &Pool, user: UserId) -> sqlx::Result<Vec<RoomId>> {
+    sqlx::query_scalar("SELECT room_id FROM room_members WHERE user_id = $1").bind(user).fetch_all(pg).await
 }
 
 pub(super) async fn list_by_ids(pg: &Pool, rooms: &[RoomId]) -> sqlx::Result<Vec<Room>> {

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use chat_store::Head;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use schema::{
     clock::Timestamp,
     id::{RoomId, UserId},
@@ -17,18 +16,15 @@ use super::{
 use crate::{
     error::ApiError,
     http::{Identity, List, Paging, Query},
+    marks,
     state::AppState,
 };
 
 /// Where a room stands in its member's list: the newest activity first, and one order for those of the same instant.
 type Place = (Timestamp, RoomId);
 
-/// Questions to the store at the same time, for one list.
-const UNREAD_AT_ONCE: usize = 8;
 /// Rooms whose tops are asked for in one question.
 const HEADS_AT_ONCE: usize = 500;
-/// Marks of what was read are not kept yet: everything others wrote is unread.
-const NOTHING_READ: u64 = 0;
 
 /// The caller's place in `room`.
 pub(crate) async fn member(state: &AppState, caller: Identity, room: RoomId) -> Result<Member, ApiError> {
@@ -38,6 +34,11 @@ pub(crate) async fn member(state: &AppState, caller: Identity, room: RoomId) -> 
         found = repository::find_as_admin(&state.pg, room, caller.user_id).await?;
     }
     found.ok_or_else(ApiError::not_a_member)
+}
+
+/// Every room that the caller is in, archived ones too.
+pub(crate) async fn all_of(state: &AppState, caller: Identity) -> Result<Vec<RoomId>, ApiError> {
+    Ok(repository::list_all_ids(&state.pg, caller.user_id).await?)
 }
 
 /// The caller's rooms, newest activity first.
@@ -61,22 +62,20 @@ pub(super) async fn list(state: &AppState, caller: Identity, query: &Query) -> R
     let page = paging.page(places, |last| *last);
     let ids: Vec<RoomId> = page.items().iter().map(|(_, id)| *id).collect();
     let rooms = repository::list_by_ids(&state.pg, &ids).await?;
-    let summaries = stream::iter(rooms)
-        .map(|room| {
-            let head = heads.get(&room.id).cloned();
-            summarise(state, caller.user_id, room, head)
-        })
-        .buffer_unordered(UNREAD_AT_ONCE)
-        .map_ok(|summary| (summary.room.id, summary));
-    let mut by_id: HashMap<RoomId, Summary> = summaries.try_collect().await?;
+    let unread = unread(state, caller.user_id, &ids, &heads).await?;
+    let mut by_id: HashMap<RoomId, Summary> = HashMap::new();
+    for room in rooms {
+        by_id.insert(room.id, summarise(room, &heads, &unread));
+    }
     Ok(page.filter_map(|(_, id)| by_id.remove(&id)))
 }
 
 /// One room.
 pub(super) async fn show(state: &AppState, caller: Identity, room: RoomId) -> Result<Summary, ApiError> {
     let found = repository::find(&state.pg, room, caller).await?.ok_or_else(ApiError::not_a_member)?;
-    let head = state.store.heads(&[room]).await?.into_iter().next();
-    summarise(state, caller.user_id, found, head).await
+    let heads = state.store.heads(&[room]).await?.into_iter().map(|head| (head.room_id, head)).collect();
+    let unread = unread(state, caller.user_id, &[room], &heads).await?;
+    Ok(summarise(found, &heads, &unread))
 }
 
 /// Who is in a room.
@@ -96,15 +95,33 @@ pub(super) async fn members(
     Ok(paging.page(found, |last| (last.joined_at, last.user_id)))
 }
 
-async fn summarise(state: &AppState, reader: UserId, room: Room, head: Option<Head>) -> Result<Summary, ApiError> {
-    let unread_count = match &head {
-        Some(head) => state.store.unread(head.room_id, reader, NOTHING_READ).await?,
-        None => 0,
-    };
-    Ok(Summary {
+/// What is unread in rooms, each a number of its own only if something is: of all of them in one question.
+async fn unread(
+    state: &AppState,
+    reader: UserId,
+    rooms: &[RoomId],
+    heads: &HashMap<RoomId, Head>,
+) -> Result<HashMap<RoomId, u32>, ApiError> {
+    let whose: Vec<(RoomId, UserId)> =
+        rooms.iter().filter(|room| heads.contains_key(room)).map(|room| (*room, reader)).collect();
+    let mut marks: HashMap<RoomId, u64> =
+        state.store.read_marks(&whose).await?.into_iter().map(|mark| (mark.room_id, mark.seq)).collect();
+    for ((room, _), (seq, _)) in marks::newest(state, &whose).await {
+        let mark = marks.entry(room).or_insert(seq);
+        *mark = (*mark).max(seq);
+    }
+    let readers: Vec<(RoomId, UserId, u64)> =
+        whose.iter().map(|(room, reader)| (*room, *reader, marks.get(room).copied().unwrap_or(0))).collect();
+    let counts = state.store.unread(&readers).await?;
+    Ok(whose.into_iter().map(|(room, _)| room).zip(counts).collect())
+}
+
+fn summarise(room: Room, heads: &HashMap<RoomId, Head>, unread: &HashMap<RoomId, u32>) -> Summary {
+    let head = heads.get(&room.id);
+    Summary {
+        last_message_at: head.map(|head| head.created_at),
+        last_message: head.and_then(|head| head.last_message.clone()),
+        unread_count: unread.get(&room.id).copied().unwrap_or(0),
         room,
-        last_message_at: head.as_ref().map(|head| head.created_at),
-        last_message: head.and_then(|head| head.last_message),
-        unread_count,
-    })
+    }
 }

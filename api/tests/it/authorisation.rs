@@ -68,9 +68,18 @@ const ROWS: &[Row] = &[
     ("room", READ),
     ("list_members", READ),
     ("presence", READ),
+    // An admin who is not in it leaves no trace.
+    ("read", [401, 403, 403, 200, 200, 403]),
+    ("read_marks", READ),
+    ("sync", ALL),
     ("history", READ),
     ("say", [401, 403, 403, 201, 201, 201]),
     ("message", READ),
+    // The owner wrote it: nobody else puts words in their mouth, and who runs the room may delete.
+    ("edit", [401, 403, 403, 403, 200, 403]),
+    ("delete", [401, 403, 403, 403, 204, 204]),
+    ("react", READ),
+    ("unreact", [401, 403, 403, 204, 204, 204]),
     ("message_status", READ),
 ];
 
@@ -139,6 +148,7 @@ impl<'a> Scene<'a> {
             ("{slot_id}", &self.slot),
             ("{payment_id}", &self.payment),
             ("{user_id}", &member),
+            ("{emoji}", &"%F0%9F%91%8D".to_owned()),
         ] {
             address = address.replace(name, id);
         }
@@ -162,6 +172,7 @@ impl<'a> Scene<'a> {
             }
             "change_slot" => json!({"service": "Shave"}),
             "say" => json!({"temp_id": "said", "content": "hi"}),
+            "edit" => json!({"content": "hello!"}),
             "logout" | "refund" => json!({}),
             _ => return None,
         })

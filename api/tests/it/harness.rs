@@ -142,10 +142,15 @@ impl TestApi {
 
     /// Lets a worker store what the log says.
     pub(crate) async fn runs_a_worker(&self) -> Arc<dyn MessageStore> {
-        let store: Arc<dyn MessageStore> = Arc::new(PostgresStore::new(self.pg.clone()));
+        let store = self.store();
         let js = self.jetstream("worker").await;
         self.lifecycle.spawn(worker::run(js, Arc::clone(&store), self.lifecycle.stopping().clone()));
         store
+    }
+
+    /// Where messages rest.
+    pub(crate) fn store(&self) -> Arc<dyn MessageStore> {
+        Arc::new(PostgresStore::new(self.pg.clone()))
     }
 
     /// Runs something beside the test, for as long as the API.

@@ -9,6 +9,7 @@
 mod auth;
 mod authorisation;
 mod bad_input;
+mod changes;
 mod describe;
 mod events;
 mod first_admin;
@@ -23,6 +24,7 @@ mod participants;
 mod payments;
 mod presence;
 mod rate;
+mod reading;
 mod rooms;
 mod sign_in;
 mod slots;

@@ -27,17 +27,28 @@ async fn messages(js: &jetstream::Context, store: &dyn MessageStore) {
     let mut deliveries = deliveries(js, CHAT_MESSAGES).await;
     while let Some(delivery) = deliveries.next().await {
         let Ok(message) = delivery else { continue };
-        let (seq, logged_at) = {
-            let info = message.info().unwrap();
-            let millis = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap();
-            (info.stream_sequence, Timestamp::from_unix_millis(millis).unwrap())
-        };
-        let subject = ChatSubject::parse(&message.subject).unwrap();
-        let (headers, body) = envelope::read(subject, message.headers.as_ref(), &message.payload).unwrap();
-        let raw = message.payload.clone();
-        let entry = Entry { room_id: subject.0, seq, logged_at, sender: headers.sender, raw, body };
-        store.write(&[entry]).await.unwrap();
+        store.write(&[entry(&message)]).await.unwrap();
         message.ack().await.unwrap();
+    }
+}
+
+/// What a delivery says.
+pub(crate) fn entry(message: &jetstream::Message) -> Entry {
+    let (seq, logged_at) = {
+        let info = message.info().unwrap();
+        let millis = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap();
+        (info.stream_sequence, Timestamp::from_unix_millis(millis).unwrap())
+    };
+    let subject = ChatSubject::parse(&message.subject).unwrap();
+    let (headers, body) = envelope::read(subject, message.headers.as_ref(), &message.payload).unwrap();
+    Entry {
+        room_id: subject.0,
+        seq,
+        logged_at,
+        sender: headers.sender,
+        is_moderator: headers.is_moderator,
+        raw: message.payload.clone(),
+        body,
     }
 }
 

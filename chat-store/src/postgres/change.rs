@@ -18,6 +18,7 @@ struct Row {
     event_id: Uuid,
     kind: String,
     sender: Option<Uuid>,
+    is_moderator: bool,
     created_at: OffsetDateTime,
     content: Option<String>,
     is_refused: bool,
@@ -32,7 +33,7 @@ pub(super) struct Stored {
 /// All changes of a message, by the lock on its id.
 pub(super) async fn list(tx: &mut PgConnection, message: MessageId) -> Result<Vec<Stored>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT seq, event_id, kind, sender, created_at, content, is_refused FROM chat_message_changes
+        "SELECT seq, event_id, kind, sender, is_moderator, created_at, content, is_refused FROM chat_message_changes
          WHERE message_id = $1",
     )
     .bind(message)
@@ -44,6 +45,7 @@ pub(super) async fn list(tx: &mut PgConnection, message: MessageId) -> Result<Ve
             seq: column::seq(row.seq, TABLE, message)?,
             kind: Kind::parse(&row.kind).ok_or_else(|| column::corrupt(TABLE, "kind", message))?,
             sender: row.sender.map(UserId::from_uuid),
+            is_moderator: row.is_moderator,
             created_at: row.created_at.into(),
             content: row.content,
         };
@@ -59,8 +61,8 @@ pub(super) async fn insert(tx: &mut PgConnection, message: MessageId, entry: &En
         Body::Message { .. } | Body::MessageDeleted { .. } | Body::Reaction { .. } | Body::System { .. } => None,
     };
     sqlx::query(
-        "INSERT INTO chat_message_changes (message_id, seq, event_id, kind, sender, created_at, content)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (message_id, seq) DO NOTHING",
+        "INSERT INTO chat_message_changes (message_id, seq, event_id, kind, sender, created_at, content, is_moderator)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (message_id, seq) DO NOTHING",
     )
     .bind(message)
     .bind(column::of_seq(entry.seq))
@@ -69,6 +71,7 @@ pub(super) async fn insert(tx: &mut PgConnection, message: MessageId, entry: &En
     .bind(entry.sender)
     .bind(entry.logged_at.as_datetime())
     .bind(content)
+    .bind(entry.is_moderator)
     .execute(tx)
     .await?;
     Ok(())

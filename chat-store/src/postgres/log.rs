@@ -3,13 +3,14 @@
 use ops::database::Pool;
 use schema::{
     clock::Timestamp,
+    erasure,
     id::{MessageId, RoomId},
 };
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Entry, LogRow, StoreError, column, erasure};
+use crate::{Entry, LogRow, StoreError, column};
 
 const TABLE: &str = "room_log_by_event";
 

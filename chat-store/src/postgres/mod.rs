@@ -14,6 +14,7 @@ mod high_water;
 mod history;
 mod item_row;
 mod log;
+mod mark;
 mod reaction;
 mod restate;
 mod settle;
@@ -26,7 +27,7 @@ use schema::{
     id::{ChangeId, EventId, MessageId, RoomId, UserId},
 };
 
-use crate::{Entry, EventChange, Found, Head, LogRow, MessageStore, Outcome, Page, StoreError, Window};
+use crate::{Entry, EventChange, Found, Head, LogRow, MessageStore, Outcome, Page, ReadMark, StoreError, Window};
 
 /// Messages in PostgreSQL.
 #[derive(Clone, Debug)]
@@ -79,8 +80,16 @@ impl MessageStore for PostgresStore {
         log::last_seq(&self.pool, room).await
     }
 
-    async fn unread(&self, room: RoomId, reader: UserId, mark: u64) -> Result<u32, StoreError> {
-        unread::count(&self.pool, room, reader, mark).await
+    async fn write_marks(&self, marks: &[ReadMark]) -> Result<(), StoreError> {
+        mark::write(&self.pool, marks).await
+    }
+
+    async fn read_marks(&self, readers: &[(RoomId, UserId)]) -> Result<Vec<ReadMark>, StoreError> {
+        mark::read(&self.pool, readers).await
+    }
+
+    async fn unread(&self, readers: &[(RoomId, UserId, u64)]) -> Result<Vec<u32>, StoreError> {
+        unread::count(&self.pool, readers).await
     }
 
     async fn write_event_change(&self, change: &EventChange) -> Result<(), StoreError> {

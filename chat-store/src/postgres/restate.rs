@@ -23,7 +23,7 @@ pub(super) async fn restate(tx: &mut PgConnection, id: MessageId, target: &Targe
         let change = stored.change;
         if stored.is_refused {
             refused.insert(change.seq);
-        } else if target.admits(change.kind, change.room_id, change.sender) {
+        } else if target.admits_change(&change) {
             changes.push(change);
         } else {
             change::refuse(tx, id, change.seq).await?;
@@ -49,7 +49,7 @@ async fn refuse_reactions(
     for (room, seq) in reaction::seqs(&mut *tx, id).await? {
         let room = RoomId::from_uuid(room);
         let seq = column::seq(seq, "message_reactions", id)?;
-        if target.admits(Kind::Reaction, room, None) {
+        if target.admits(Kind::Reaction, room, None, false) {
             is_any_left = true;
         } else {
             reaction::delete(&mut *tx, id, seq).await?;

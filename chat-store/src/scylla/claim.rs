@@ -37,6 +37,7 @@ pub(super) struct Claim {
     pub(super) created_at: Timestamp,
     pub(super) target_id: Option<MessageId>,
     pub(super) said: Option<Vec<u8>>,
+    pub(super) is_moderator: bool,
 }
 
 /// An edit or deletion of this id.
@@ -68,8 +69,8 @@ impl Known {
 
     /// Whether a change may touch what stands here. It must suit every claim, so that the answer never turns from no
     /// to yes as more becomes known.
-    pub(super) fn admits(&self, kind: Kind, room: RoomId, sender: Option<UserId>) -> bool {
-        self.claims.iter().all(|claim| claim.at.admits(kind, room, sender))
+    pub(super) fn admits(&self, kind: Kind, room: RoomId, sender: Option<UserId>, is_moderator: bool) -> bool {
+        self.claims.iter().all(|claim| claim.at.admits(kind, room, sender, is_moderator))
     }
 }
 
@@ -87,6 +88,7 @@ struct Row {
     content: Option<String>,
     is_void: Option<bool>,
     has_reactions: Option<bool>,
+    is_moderator: Option<bool>,
 }
 
 impl ScyllaStore {
@@ -125,17 +127,19 @@ impl Known {
             sender: row.sender.map(UserId::from_uuid),
         };
         let created_at = timestamp(created_at, TABLE, id)?;
+        let is_moderator = row.is_moderator == Some(true);
         match row.change_id {
             None => self.claims.push(Claim {
                 at,
                 created_at,
                 target_id: row.target_id.map(MessageId::from_uuid),
                 said: row.said,
+                is_moderator,
             }),
             Some(_) if is_void => {}
             Some(change_id) => {
                 let Target { room_id, seq, kind, sender } = at;
-                let change = Change { room_id, seq, kind, sender, created_at, content: row.content };
+                let change = Change { room_id, seq, kind, sender, is_moderator, created_at, content: row.content };
                 self.changes.push(Kept { id: MessageId::from_uuid(change_id), change });
             }
         }
@@ -157,6 +161,7 @@ pub(super) fn claim(store: &ScyllaStore, entry: &Entry) -> Mutation {
         given(standing::target_of(&entry.body).map(MessageId::as_uuid)),
         given(Some(hash(&entry.body))),
         given(None::<String>),
+        given(entry.is_moderator.then_some(true)),
     );
     Mutation::new(Partition::One(id), &store.statements.claim_insert, values)
 }
@@ -179,6 +184,7 @@ pub(super) fn keep(store: &ScyllaStore, target: MessageId, entry: &Entry) -> Mut
         given(None::<Uuid>),
         given(None::<Vec<u8>>),
         given(content),
+        given(entry.is_moderator.then_some(true)),
     );
     Mutation::new(Partition::One(target.as_uuid()), &store.statements.claim_insert, values).of_bytes(bytes)
 }

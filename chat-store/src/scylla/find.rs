@@ -10,7 +10,7 @@ use super::{
     log::{self, Place},
     mutation::IN_FLIGHT_MAX,
 };
-use crate::{Found, StoreError};
+use crate::{Found, StoreError, standing::Target};
 
 /// Those of `ids` that stand somewhere. An id is claimed before its rows are written, so the rows are asked too: what
 /// is found here is in every page asked for afterwards. A refused change stands nowhere, its seq is a skip.
@@ -25,9 +25,15 @@ async fn standing(store: &ScyllaStore, id: MessageId, known: Known) -> Result<Op
     let Some(first) = known.first() else { return Ok(None) };
     let (at, created_at) = (first.at, first.created_at);
     let place = Place { room_id: at.room_id, seq: at.seq, created_at };
-    let is_there = match at.kind {
-        Kind::Message | Kind::System => item_row::at(store, place.key()).await?.is_some(),
-        Kind::MessageUpdated | Kind::MessageDeleted | Kind::Reaction => log::body(store, &place).await?.is_some(),
+    let (is_there, is_deleted) = match at.kind {
+        Kind::Message | Kind::System => {
+            let item = item_row::at(store, place.key()).await?;
+            (item.is_some(), item.is_some_and(|item| item.is_deleted))
+        }
+        Kind::MessageUpdated | Kind::MessageDeleted | Kind::Reaction => {
+            (log::body(store, &place).await?.is_some(), false)
+        }
     };
-    Ok(is_there.then_some(Found { id, room_id: at.room_id, seq: at.seq, sender: at.sender, created_at }))
+    let Target { room_id, seq, kind, sender } = at;
+    Ok(is_there.then_some(Found { id, room_id, seq, kind, sender, created_at, is_deleted }))
 }

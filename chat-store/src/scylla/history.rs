@@ -1,8 +1,7 @@
-//! What the log says now: pages, single items, a person's messages, the tops of rooms, what is unread.
+//! What the log says now: pages, single items, a person's messages, the tops of rooms.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use schema::{
-    envelope::Kind,
     frame::history::HistoryItem,
     id::{MessageId, RoomId, UserId},
 };
@@ -19,12 +18,8 @@ use super::{
 use crate::{
     Head, Page, StoreError, Window, column,
     item::Item,
-    store::UNREAD_MAX,
     window::{self, Reach},
 };
-
-/// How many rows are looked at at once when unread messages are counted.
-const UNREAD_PAGE: usize = 200;
 
 /// One page.
 pub(super) async fn page(
@@ -134,40 +129,6 @@ async fn newest(store: &ScyllaStore, room: RoomId) -> Result<Option<Item>, Store
     // It turned out to be the second seq of its id, or is still on its way.
     let buckets = bucket::of_room(store, room).await?;
     Ok(item_row::nearest(store, room, &buckets, Direction::Down, u64::MAX, 1).await?.pop())
-}
-
-#[derive(::scylla::DeserializeRow)]
-struct Seen {
-    seq: i64,
-    kind: Option<String>,
-    sender: Option<Uuid>,
-    deleted_seq: Option<i64>,
-}
-
-/// How many messages of others, not deleted, stand above `mark`.
-pub(super) async fn unread(store: &ScyllaStore, room: RoomId, reader: UserId, mark: u64) -> Result<u32, StoreError> {
-    let mut unread = 0;
-    for bucket in bucket::of_room(store, room).await? {
-        let mut after = column::of_seq(mark);
-        // A month that ends at the mark holds nothing above it.
-        let mut is_done = bucket.last_seq <= mark;
-        while !is_done {
-            let key = (room.as_uuid(), bucket.month, after, column::of_limit(UNREAD_PAGE));
-            let rows: Vec<Seen> = store.rows(&store.statements.unread, key).await?;
-            is_done = rows.len() < UNREAD_PAGE;
-            after = rows.last().map_or(after, |row| row.seq);
-            for row in rows {
-                let is_message = row.kind.as_deref() == Some(Kind::Message.as_str());
-                if is_message && row.deleted_seq.is_none() && row.sender != Some(reader.as_uuid()) {
-                    unread += 1;
-                    if unread == UNREAD_MAX {
-                        return Ok(unread);
-                    }
-                }
-            }
-        }
-    }
-    Ok(unread)
 }
 
 /// Items as `reader` sees them.

@@ -3,6 +3,7 @@
 use ::scylla::value::CqlTimestamp;
 use schema::{
     clock::Timestamp,
+    erasure,
     id::{MessageId, RoomId},
 };
 use uuid::Uuid;
@@ -13,7 +14,7 @@ use super::{
     mutation::{Mutation, Partition},
     value::{given, timestamp},
 };
-use crate::{Entry, LogRow, StoreError, column, erasure};
+use crate::{Entry, LogRow, StoreError, column};
 
 const TABLE: &str = "room_log_by_event";
 

@@ -14,10 +14,12 @@ mod high_water;
 mod history;
 mod item_row;
 mod log;
+mod mark;
 mod mutation;
 mod reaction;
 mod settle;
 mod statement;
+mod unread;
 mod value;
 mod write;
 
@@ -35,7 +37,7 @@ use schema::{
 
 pub use self::connect::migrate;
 use self::statement::Statements;
-use crate::{Entry, EventChange, Found, Head, LogRow, MessageStore, Outcome, Page, StoreError, Window};
+use crate::{Entry, EventChange, Found, Head, LogRow, MessageStore, Outcome, Page, ReadMark, StoreError, Window};
 
 /// Messages in a CQL cluster.
 #[derive(Debug)]
@@ -101,8 +103,16 @@ impl MessageStore for ScyllaStore {
         log::last_seq(self, room).await
     }
 
-    async fn unread(&self, room: RoomId, reader: UserId, mark: u64) -> Result<u32, StoreError> {
-        history::unread(self, room, reader, mark).await
+    async fn write_marks(&self, marks: &[ReadMark]) -> Result<(), StoreError> {
+        mark::write(self, marks).await
+    }
+
+    async fn read_marks(&self, readers: &[(RoomId, UserId)]) -> Result<Vec<ReadMark>, StoreError> {
+        mark::read(self, readers).await
+    }
+
+    async fn unread(&self, readers: &[(RoomId, UserId, u64)]) -> Result<Vec<u32>, StoreError> {
+        unread::count(self, readers).await
     }
 
     async fn write_event_change(&self, change: &EventChange) -> Result<(), StoreError> {

@@ -63,7 +63,7 @@ impl Effects {
             self.refuse(store, &place_of(change));
         }
         for entry in entries.iter().filter(|entry| is_reaction_to(id, entry)) {
-            if !known.admits(Kind::Reaction, entry.room_id, entry.sender) {
+            if !known.admits(Kind::Reaction, entry.room_id, entry.sender, false) {
                 self.mutations.push(reaction::delete(store, id, entry.seq));
                 self.refused.insert((entry.room_id, entry.seq));
             }
@@ -119,7 +119,7 @@ impl Effects {
         }
         self.reacted.insert(id);
         for place in reaction::places(store, id).await? {
-            if !known.admits(Kind::Reaction, place.room_id, None) {
+            if !known.admits(Kind::Reaction, place.room_id, None, false) {
                 self.mutations.push(reaction::delete(store, id, place.seq));
                 self.refuse(store, &place);
             }
@@ -193,7 +193,7 @@ impl Effects {
 }
 
 fn admits(known: &Known, change: &Change) -> bool {
-    known.admits(change.kind, change.room_id, change.sender)
+    known.admits(change.kind, change.room_id, change.sender, change.is_moderator)
 }
 
 fn is_reaction_to(id: MessageId, entry: &Entry) -> bool {

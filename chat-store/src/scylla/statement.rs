@@ -80,7 +80,7 @@ statements! {
         WHERE event_id = ? AND bucket = ? AND seq >= ? ORDER BY seq ASC LIMIT ?";
     item_one = "SELECT * FROM chat_messages_by_event WHERE event_id = ? AND bucket = ? AND seq = ?";
     unread = "SELECT seq, kind, sender, deleted_seq FROM chat_messages_by_event
-        WHERE event_id = ? AND bucket = ? AND seq > ? ORDER BY seq ASC LIMIT ?";
+        WHERE event_id = ? AND bucket = ? AND seq > ? AND seq < ? ORDER BY seq DESC LIMIT ?";
 
     room_bucket_first = "UPDATE chat_buckets_by_event USING TIMESTAMP ? SET first_seq = ?
         WHERE event_id = ? AND bucket = ?";
@@ -94,14 +94,14 @@ statements! {
     user_buckets = "SELECT bucket, first_seq, last_seq FROM chat_buckets_by_user WHERE user_id = ?";
 
     claim_insert = "INSERT INTO chat_message_ids
-        (message_id, seq, change_id, event_id, kind, sender, created_at, target_id, said, content)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP 1";
+        (message_id, seq, change_id, event_id, kind, sender, created_at, target_id, said, content, is_moderator)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP 1";
     claim_void = "UPDATE chat_message_ids USING TIMESTAMP 1 SET is_void = true WHERE message_id = ? AND seq = ?";
     claim_blank = "UPDATE chat_message_ids USING TIMESTAMP 2 SET said = null, content = null
         WHERE message_id = ? AND seq = ?";
     claim_reacted = "UPDATE chat_message_ids USING TIMESTAMP 1 SET has_reactions = true WHERE message_id = ?";
     claims = "SELECT message_id, seq, change_id, event_id, kind, sender, created_at, target_id, said, content, is_void,
-        has_reactions FROM chat_message_ids WHERE message_id IN ?";
+        has_reactions, is_moderator FROM chat_message_ids WHERE message_id IN ?";
 
     reaction_insert = "INSERT INTO message_reactions
         (message_id, seq, emoji, user_id, event_id, is_added, created_at) VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP 1";
@@ -117,6 +117,10 @@ statements! {
 
     head_raise = "INSERT INTO room_heads (event_id, bucket, seq, created_at) VALUES (?, ?, ?, ?) USING TIMESTAMP ?";
     head = "SELECT bucket, seq FROM room_heads WHERE event_id = ?";
+
+    mark_raise = "INSERT INTO read_marks_by_event (event_id, user_id, seq, read_at) VALUES (?, ?, ?, ?)
+        USING TIMESTAMP ?";
+    marks = "SELECT user_id, seq, read_at FROM read_marks_by_event WHERE event_id = ? AND user_id IN ?";
 
     event_insert = "INSERT INTO event_history
         (event_id, changed_at, change_id, change, version, actor_id, fields, added, removed, hash)

@@ -132,7 +132,9 @@ fn judge(entry: &Entry, known: &KnownIds, effects: &Effects) -> Outcome {
         return if is_refused { Outcome::Refused(Code::NotAMember) } else { Outcome::Stored };
     }
     let target = first.target_id.and_then(|target| known.get(&target));
-    if target.is_some_and(|target| !target.admits(first.at.kind, first.at.room_id, first.at.sender)) {
+    let is_refused =
+        |target: &Known| !target.admits(first.at.kind, first.at.room_id, first.at.sender, first.is_moderator);
+    if target.is_some_and(is_refused) {
         return Outcome::Refused(Code::NotAMember);
     }
     // What was deleted can not be compared: then the id alone says that it is the same.

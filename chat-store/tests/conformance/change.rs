@@ -2,7 +2,7 @@
 
 use chat_store::{Entry, Outcome};
 use futures_util::future::join_all;
-use schema::{frame::history::HistoryItem, id::MessageId, problem::Code};
+use schema::{envelope::Kind, frame::history::HistoryItem, id::MessageId, problem::Code};
 
 use crate::{
     room::{Room, permutations, said, time, write, write_all},
@@ -151,6 +151,35 @@ pub(crate) async fn only_the_author_changes_a_message_whoever_comes_first(store:
         assert_eq!(said(&room.items(store).await[0]), Some("mine!"));
     }
     assert!(pictures.iter().all(|picture| *picture == pictures[0]));
+}
+
+fn insert_edit_moderate(room: &Room) -> (Vec<Entry>, Vec<(MessageId, &'static str)>) {
+    let (mut story, mut labels) = insert_edit_edit(room);
+    story.truncate(2);
+    labels.truncate(2);
+    let delete = room.deletes_by_role(40, labels[0].0);
+    labels.push((delete.body.id(), "delete"));
+    story.push(delete);
+    (story, labels)
+}
+
+pub(crate) async fn every_order_of_insert_edit_and_a_moderators_deletion_ends_in_the_same_state(store: &Store) {
+    check_all_orders(store, insert_edit_moderate).await;
+}
+
+pub(crate) async fn who_runs_the_room_deletes_and_does_not_edit(store: &Store) {
+    let room = Room::new();
+    let insert = room.says(1, "mine");
+    let id = insert.body.id();
+    let edit = Entry { is_moderator: true, ..room.edits_as(2, room.bob, MessageId::random(), id, "not yours") };
+    write(store, &insert).await;
+    assert_eq!(write(store, &edit).await, Outcome::Refused(Code::NotAMember));
+    assert_eq!(said(&room.items(store).await[0]), Some("mine"));
+    assert!(!store.find(&[id]).await.unwrap()[0].is_deleted);
+    assert_eq!(write(store, &room.deletes_by_role(3, id)).await, Outcome::Stored);
+    assert_eq!(said(&room.items(store).await[0]), None);
+    let found = store.find(&[id]).await.unwrap();
+    assert_eq!((found[0].is_deleted, found[0].kind, found[0].sender), (true, Kind::Message, Some(room.ann)));
 }
 
 pub(crate) async fn a_message_is_changed_from_its_own_room_only(store: &Store) {

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use schema::{envelope::Body, id::MessageId, problem::Code};
 
 use crate::{
-    room::{Room, said, write, write_all},
+    room::{Room, said, unread, write, write_all},
     stores::Store,
 };
 
@@ -39,7 +39,7 @@ pub(crate) async fn the_second_seq_of_an_id_is_a_skip_in_both_orders(store: &Sto
         assert_eq!(log, [(5, true), (10, true), (15, true), (20, false)]);
         assert_eq!(store.find(&[lower.body.id()]).await.unwrap()[0].seq, 10);
         assert_eq!(store.by_user(room.ann, None, 10).await.unwrap().len(), 3);
-        assert_eq!(store.unread(room.id, room.bob, 0).await.unwrap(), 3);
+        assert_eq!(unread(store, room.id, room.bob, 0).await, 3);
         assert_eq!(store.last_seq(room.id).await.unwrap(), 20);
         let item = store.item(room.id, room.bob, lower.body.id()).await.unwrap();
         assert_eq!(item.map(|item| item.seq()), Some(10));

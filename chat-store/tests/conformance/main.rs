@@ -11,6 +11,7 @@ mod duplicate;
 mod event_history;
 mod high_water;
 mod log;
+mod mark;
 mod message;
 mod month;
 mod page;
@@ -82,6 +83,8 @@ conformance! {
         an_edit_shows_its_text_and_time
         a_deleted_message_keeps_its_place_without_its_text
         only_the_author_changes_a_message_whoever_comes_first
+        every_order_of_insert_edit_and_a_moderators_deletion_ends_in_the_same_state
+        who_runs_the_room_deletes_and_does_not_edit
         a_message_is_changed_from_its_own_room_only
         a_change_of_a_change_is_refused
         a_change_that_stands_below_its_message_changes_nothing
@@ -101,6 +104,11 @@ conformance! {
         every_order_of_message_and_reactions_ends_in_the_same_state
         a_reaction_to_another_rooms_message_is_refused_whoever_comes_first
         the_second_seq_of_a_reaction_does_not_count
+    }
+    mark {
+        a_mark_never_moves_back_whatever_the_order
+        marks_are_of_one_room_and_of_who_is_asked_for
+        many_readers_are_counted_as_one_by_one
     }
     event_history {
         an_events_changes_are_read_newest_first

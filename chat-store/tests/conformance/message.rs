@@ -10,7 +10,7 @@ use schema::{
 use serde_json::json;
 
 use crate::{
-    room::{Room, said, time, write, write_all},
+    room::{Room, said, time, unread, write, write_all},
     stores::Store,
 };
 
@@ -92,7 +92,7 @@ pub(crate) async fn a_system_frame_is_an_item_of_history(store: &Store) {
     };
     assert_eq!((change.subject(), *actor_id, *seq, *created_at), ("event.confirmed", Some(room.ann), 3, time(3)));
     assert_eq!(*data, json!({"note": "확정", "list": [1, null]}));
-    assert_eq!(store.unread(room.id, room.bob, 0).await.unwrap(), 0, "nobody's message");
+    assert_eq!(unread(store, room.id, room.bob, 0).await, 0, "nobody's message");
     assert_eq!(store.find(&[entry.body.id()]).await.unwrap()[0].sender, None);
 }
 
@@ -138,7 +138,7 @@ pub(crate) async fn an_empty_room_has_nothing(store: &Store) {
     assert_eq!(store.heads(&[room.id]).await.unwrap(), []);
     assert_eq!(store.heads(&[]).await.unwrap(), []);
     assert_eq!(store.last_seq(room.id).await.unwrap(), 0);
-    assert_eq!(store.unread(room.id, room.ann, 0).await.unwrap(), 0);
+    assert_eq!(unread(store, room.id, room.ann, 0).await, 0);
     assert_eq!(store.by_user(room.ann, None, 10).await.unwrap(), []);
     assert_eq!(store.find(&[MessageId::random()]).await.unwrap(), []);
     assert_eq!(store.find(&[]).await.unwrap(), []);
@@ -197,23 +197,23 @@ pub(crate) async fn unread_messages_are_those_of_others_above_the_mark(store: &S
         ],
     )
     .await;
-    let unread = |reader, mark| async move { store.unread(room.id, reader, mark).await.unwrap() };
-    assert_eq!(unread(room.bob, 0).await, 3);
-    assert_eq!(unread(room.bob, 1).await, 2);
-    assert_eq!(unread(room.bob, 5).await, 1);
-    assert_eq!(unread(room.bob, 7).await, 0);
-    assert_eq!(unread(room.ann, 0).await, 1);
-    assert_eq!(unread(UserId::random(), 0).await, 4);
+    let count = |reader, mark| unread(store, room.id, reader, mark);
+    assert_eq!(count(room.bob, 0).await, 3);
+    assert_eq!(count(room.bob, 1).await, 2);
+    assert_eq!(count(room.bob, 5).await, 1);
+    assert_eq!(count(room.bob, 7).await, 0);
+    assert_eq!(count(room.ann, 0).await, 1);
+    assert_eq!(count(UserId::random(), 0).await, 4);
 }
 
 pub(crate) async fn unread_messages_are_counted_to_a_hundred(store: &Store) {
     let room = Room::new();
     let all: Vec<_> = (1..=250).map(|seq| room.says(seq, "x")).collect();
     write_all(store, &all).await;
-    assert_eq!(store.unread(room.id, room.bob, 0).await.unwrap(), 100);
-    assert_eq!(store.unread(room.id, room.bob, 150).await.unwrap(), 100);
-    assert_eq!(store.unread(room.id, room.bob, 151).await.unwrap(), 99);
-    assert_eq!(store.unread(room.id, room.ann, 0).await.unwrap(), 0);
+    assert_eq!(unread(store, room.id, room.bob, 0).await, 100);
+    assert_eq!(unread(store, room.id, room.bob, 150).await, 100);
+    assert_eq!(unread(store, room.id, room.bob, 151).await, 99);
+    assert_eq!(unread(store, room.id, room.ann, 0).await, 0);
 }
 
 pub(crate) async fn heads_are_the_newest_items_of_their_rooms(store: &Store) {

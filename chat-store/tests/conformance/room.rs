@@ -33,7 +33,8 @@ impl Room {
 
     /// Any entry by `sender`.
     pub(crate) fn entry(&self, seq: u64, sender: Option<UserId>, body: Body) -> Entry {
-        Entry { room_id: self.id, seq, logged_at: time(seq), sender, raw: body.to_bytes(), body }
+        let (logged_at, raw) = (time(seq), body.to_bytes());
+        Entry { room_id: self.id, seq, logged_at, sender, is_moderator: false, raw, body }
     }
 
     /// Ann says something.
@@ -82,6 +83,11 @@ impl Room {
     pub(crate) fn deletes_as(&self, seq: u64, sender_id: UserId, message_id: MessageId) -> Entry {
         let (room_id, id, temp_id) = (self.id, MessageId::random(), "a-3".into());
         self.entry(seq, Some(sender_id), Body::MessageDeleted { room_id, id, message_id, sender_id, temp_id })
+    }
+
+    /// Bob, who runs the room, deletes a message of Ann's.
+    pub(crate) fn deletes_by_role(&self, seq: u64, message_id: MessageId) -> Entry {
+        Entry { is_moderator: true, ..self.deletes_as(seq, self.bob, message_id) }
     }
 
     /// Somebody reacts, or no longer.
@@ -142,7 +148,7 @@ impl Room {
             store.by_user(self.bob, None, 100).await.unwrap(),
             store.heads(&[self.id]).await.unwrap(),
             store.last_seq(self.id).await.unwrap(),
-            store.unread(self.id, self.bob, 0).await.unwrap(),
+            unread(store, self.id, self.bob, 0).await,
         );
         let people = [(self.id.to_string(), "room"), (self.ann.to_string(), "ann"), (self.bob.to_string(), "bob")];
         let messages = names.iter().map(|(id, name)| (id.to_string(), *name));
@@ -160,6 +166,13 @@ pub(crate) async fn write_all(store: &Store, entries: &[Entry]) -> Vec<Outcome> 
     let outcomes = MessageStore::write(store.as_ref(), entries).await.unwrap();
     assert_eq!(outcomes.len(), entries.len(), "one outcome each");
     outcomes
+}
+
+/// What is unread for one reader.
+pub(crate) async fn unread(store: &Store, room: RoomId, reader: UserId, mark: u64) -> u32 {
+    let counts = store.unread(&[(room, reader, mark)]).await.unwrap();
+    assert_eq!(counts.len(), 1, "one count each");
+    counts[0]
 }
 
 /// What an item says; none = deleted.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chat_store::{Entry, MessageStore, Outcome, StoreError};
 use schema::{
-    envelope::{self, Headers},
+    envelope::{self, Headers, Kind},
     header,
     id::RoomId,
     problem::Code,
@@ -15,20 +15,22 @@ use schema::{
 use uuid::Uuid;
 
 use super::Job;
-use crate::{delivery::Delivery, high_water::HighWater, report::Reporter, verdict::Reason};
+use crate::{
+    delivery::Delivery, high_water::HighWater, moderators::Moderators, moved::Hints, report::Reporter, verdict::Reason,
+};
 
 /// Stores log frames and tells the gateways they came from.
 pub struct MessageJob {
-    store: Arc<dyn MessageStore>,
-    reporter: Reporter,
-    high_water: Arc<HighWater>,
-}
-
-impl MessageJob {
-    /// Stores into `store`.
-    pub fn new(store: Arc<dyn MessageStore>, reporter: Reporter, high_water: Arc<HighWater>) -> Self {
-        Self { store, reporter, high_water }
-    }
+    /// Where they rest.
+    pub store: Arc<dyn MessageStore>,
+    /// Tells their senders.
+    pub reporter: Reporter,
+    /// Tells who has the room in a list.
+    pub hints: Hints,
+    /// How far the log was stored.
+    pub high_water: Arc<HighWater>,
+    /// Who runs which room.
+    pub moderators: Moderators,
 }
 
 impl Job for MessageJob {
@@ -42,7 +44,7 @@ impl Job for MessageJob {
 
     fn read(&self, delivery: &Delivery) -> Result<Entry, Reason> {
         let room_id = delivery.room().ok_or(Reason::NotARoom)?;
-        let (Headers { sender, .. }, body) =
+        let (Headers { sender, is_moderator, .. }, body) =
             envelope::read(ChatSubject(room_id), delivery.headers.as_ref(), &delivery.payload)
                 .map_err(Reason::Malformed)?;
         Ok(Entry {
@@ -50,12 +52,16 @@ impl Job for MessageJob {
             seq: delivery.seq,
             logged_at: delivery.logged_at,
             sender,
+            is_moderator,
             raw: delivery.payload.clone(),
             body,
         })
     }
 
     async fn write(&self, items: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
+        if items.iter().any(|entry| entry.is_moderator) {
+            return self.store.write(&self.moderators.check(items).await?).await;
+        }
         self.store.write(items).await
     }
 
@@ -67,6 +73,12 @@ impl Job for MessageJob {
 
     fn saved(&self, delivery: &Delivery, entry: &Entry, seq: u64) {
         self.high_water.stored(delivery.seq);
+        match entry.body.kind() {
+            Kind::Message | Kind::MessageUpdated | Kind::MessageDeleted | Kind::System => {
+                self.hints.room(entry.room_id);
+            }
+            Kind::Reaction => {}
+        }
         if let Some(gateway) = gateway(delivery) {
             self.reporter.saved(gateway, Saved { id: entry.body.id(), room_id: entry.room_id, seq });
         }

@@ -2,6 +2,7 @@
 
 pub mod event_change;
 pub mod message;
+pub mod read_mark;
 
 use std::future::Future;
 

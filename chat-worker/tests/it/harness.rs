@@ -75,6 +75,17 @@ impl Backend {
     }
 }
 
+impl Backend {
+    /// Where people and rooms are.
+    fn people(&self) -> PgPool {
+        let options = match self {
+            Self::Postgres(options) => PgConnectOptions::clone(options),
+            Self::Scylla { .. } => scripts::stack::test_env("DATABASE_URL").parse().unwrap(),
+        };
+        PgPoolOptions::new().max_connections(2).connect_lazy_with(options)
+    }
+}
+
 /// One test's broker and store.
 pub(crate) struct Scene {
     pub(crate) nats: NatsServer,
@@ -126,7 +137,8 @@ impl Scene {
             let broker = connect_as(&nats, user, "worker").await;
             let store = Arc::new(UnreliableStore { inner: backend.connect().await, faults });
             let lifecycle = Lifecycle::new();
-            let parts = Parts { broker, store, sizes, work, clock: Clock::default() };
+            let pg = backend.people();
+            let parts = Parts { broker, store, pg: pg.into(), sizes, work, clock: Clock::default() };
             let worker = Arc::new(Worker::start(&parts, &lifecycle));
             (worker, lifecycle)
         });
@@ -236,6 +248,7 @@ pub(crate) struct Message {
     /// None: the id, as gateways do. A test that wants the broker to store the id twice gives another.
     pub(crate) msg_id: Option<String>,
     pub(crate) is_resend: bool,
+    pub(crate) is_moderator: bool,
 }
 
 impl Message {
@@ -255,11 +268,16 @@ impl Message {
             message_type: MessageType::Text,
             reply_to_id: None,
         };
-        Self { body, sender, msg_id: None, is_resend: false }
+        Self { body, sender, msg_id: None, is_resend: false, is_moderator: false }
     }
 
     pub(crate) fn headers(&self) -> HeaderMap {
-        let headers = Headers { sender: Some(self.sender), gateway: Some(gateway_id()), is_resend: self.is_resend };
+        let headers = Headers {
+            sender: Some(self.sender),
+            gateway: Some(gateway_id()),
+            is_resend: self.is_resend,
+            is_moderator: self.is_moderator,
+        };
         let mut map = headers.to_map(self.body.id());
         if let Some(msg_id) = &self.msg_id {
             map.insert(header::NATS_MSG_ID, msg_id.as_str());

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 mod broker_faults;
+mod changes;
 mod event_changes;
 mod harness;
 mod loss;
+mod marks;
 mod outage;
 mod poison;
 mod process;

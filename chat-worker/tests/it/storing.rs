@@ -186,7 +186,7 @@ async fn two_workers_share_the_load_and_write_everything_once(pool: PgPool) {
 }
 
 /// Runs `case` in a keyspace of its own, because the high-water mark is the keyspace's.
-async fn with_scylla(case: impl AsyncFnOnce(Scene)) {
+pub(crate) async fn with_scylla(case: impl AsyncFnOnce(Scene)) {
     let nodes: Vec<String> = test_env("CQL_NODES").split(',').map(str::to_owned).collect();
     let keyspace = format!("worker_{}", RoomId::random().as_uuid().simple());
     chat_store::scylla::migrate(&nodes, &keyspace, 1).await.unwrap();

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chat_store::{Entry, EventChange, Found, Head, LogRow, MessageStore, Outcome, Page, StoreError, Window};
+use chat_store::{Entry, EventChange, Found, Head, LogRow, MessageStore, Outcome, Page, ReadMark, StoreError, Window};
 use schema::{
     clock::Timestamp,
     frame::history::HistoryItem,
@@ -146,8 +146,16 @@ impl MessageStore for UnreliableStore {
         self.inner.last_seq(room).await
     }
 
-    async fn unread(&self, room: RoomId, reader: UserId, mark: u64) -> Result<u32, StoreError> {
-        self.inner.unread(room, reader, mark).await
+    async fn write_marks(&self, marks: &[ReadMark]) -> Result<(), StoreError> {
+        self.inner.write_marks(marks).await
+    }
+
+    async fn read_marks(&self, readers: &[(RoomId, UserId)]) -> Result<Vec<ReadMark>, StoreError> {
+        self.inner.read_marks(readers).await
+    }
+
+    async fn unread(&self, readers: &[(RoomId, UserId, u64)]) -> Result<Vec<u32>, StoreError> {
+        self.inner.unread(readers).await
     }
 
     async fn write_event_change(&self, change: &EventChange) -> Result<(), StoreError> {

@@ -37,7 +37,7 @@ pub(crate) async fn seat(connection: &Connection, room: RoomId, since: Option<u6
         room
     } else {
         let entered = gateway.enter(room);
-        let Membership { me, name } = membership.clone();
+        let Membership { me, name, .. } = membership.clone();
         let seat = Seat {
             room: Arc::clone(&entered),
             me,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use schema::{
     envelope::{Body, Kind, MessageType},
-    id::{MessageId, RoomId},
+    id::{MessageId, RoomId, UserId},
     problem::Code,
     text::{MessageText, TempId},
 };
@@ -12,7 +12,12 @@ use schema::{
 use super::{refuse, refuse_until};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use crate::{admission::STALE_MAX, connection::Connection, hub::Seat, publisher::Outgoing};
+use crate::{
+    admission::STALE_MAX,
+    connection::Connection,
+    hub::Seat,
+    publisher::{Outgoing, Question},
+};
 
 /// What a client wants to say.
 #[derive(Debug)]
@@ -32,22 +37,8 @@ pub(crate) async fn send_in_turn(connection: &Connection, room: RoomId, said: Sa
 
 /// Hands a message to the publisher, or says why not.
 pub(crate) fn send(connection: &Connection, room: RoomId, said: Said, permit: OwnedSemaphorePermit) {
-    let Some(identity) = connection.socket.identity() else { return };
-    let seat = connection.socket.seats().iter().find(|seat| seat.room.id == room).cloned();
     let temp_id: String = said.temp_id.clone().into();
-    let Some(seat) = seat else {
-        return refuse(connection, Code::NotJoined, Code::NotJoined.title(), Some(room), Some(temp_id));
-    };
-    if let Err(code) = may_send(connection, &seat) {
-        return refuse(connection, code, code.title(), Some(room), Some(temp_id));
-    }
-    if connection.gateway.common_limits_are_on() {
-        let of_user = connection.gateway.sockets.take_rate(identity.user_id);
-        if let Err(wait) = of_user.and_then(|()| seat.room.take_rate()) {
-            let (socket, code) = (&connection.socket, Code::RateLimited);
-            return refuse_until(socket, code, "too many messages a second", room, temp_id, wait);
-        }
-    }
+    let Some((user_id, seat)) = take_place(connection, room, &temp_id) else { return };
     let body = Body::Message {
         room_id: room,
         id: MessageId::of(Kind::Message, seat.me, room, &said.temp_id),
@@ -58,9 +49,48 @@ pub(crate) fn send(connection: &Connection, room: RoomId, said: Said, permit: Ow
         message_type: said.message_type,
         reply_to_id: said.reply_to_id,
     };
-    let (socket, user_id) = (Arc::clone(&connection.socket), identity.user_id);
-    let (is_resend, begun_at) = (said.is_resend, Instant::now());
-    let outgoing = Outgoing { socket, user_id, body, temp_id, is_resend, begun_at, permit };
+    submit(connection, user_id, Draft { body, temp_id, is_resend: said.is_resend, question: None }, permit);
+}
+
+/// Something that is ready for the log, or nearly so.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) body: Body,
+    pub(super) temp_id: String,
+    pub(super) is_resend: bool,
+    pub(super) question: Option<Question>,
+}
+
+/// Takes the sender's place in both rates; or says why there is none, or why nothing is sent now.
+pub(super) fn take_place(connection: &Connection, room: RoomId, temp_id: &str) -> Option<(UserId, Seat)> {
+    let identity = connection.socket.identity()?;
+    let seat = connection.socket.seats().iter().find(|seat| seat.room.id == room).cloned();
+    let refuse = |code: Code| refuse(connection, code, code.title(), Some(room), Some(temp_id.to_owned()));
+    let Some(seat) = seat else {
+        refuse(Code::NotJoined);
+        return None;
+    };
+    if let Err(code) = may_send(connection, &seat) {
+        refuse(code);
+        return None;
+    }
+    if connection.gateway.common_limits_are_on() {
+        let of_user = connection.gateway.sockets.take_rate(identity.user_id);
+        if let Err(wait) = of_user.and_then(|()| seat.room.take_rate()) {
+            let (socket, code) = (&connection.socket, Code::RateLimited);
+            refuse_until(socket, code, "too many messages a second", room, temp_id.to_owned(), wait);
+            return None;
+        }
+    }
+    Some((identity.user_id, seat))
+}
+
+/// Hands something to the publisher.
+pub(super) fn submit(connection: &Connection, user_id: UserId, draft: Draft, permit: OwnedSemaphorePermit) {
+    let Draft { body, temp_id, is_resend, question } = draft;
+    let (socket, begun_at) = (Arc::clone(&connection.socket), Instant::now());
+    let is_moderator = false;
+    let outgoing = Outgoing { socket, user_id, body, temp_id, is_resend, question, is_moderator, begun_at, permit };
     connection.gateway.publisher.submit(&connection.gateway, outgoing);
 }
 

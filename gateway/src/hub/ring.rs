@@ -1,5 +1,5 @@
-//! The room's newest log frames, so that a socket that is nearly caught up needs no broker, and its
-//! newest ids, so that a second seq of an id is known for what it is.
+//! The room's newest log frames, so that a socket that is nearly caught up needs no broker, and what its
+//! newest ids are, so that a second seq of an id is known for what it is and who wrote what without a question.
 
 use std::{
     collections::VecDeque,
@@ -7,7 +7,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use schema::id::MessageId;
+use chat_store::Found;
+use schema::{
+    envelope::Kind,
+    id::{MessageId, RoomId},
+};
 
 use crate::render::Rendered;
 
@@ -24,17 +28,21 @@ const QUIET_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Ring {
     frames: VecDeque<Rendered>,
     bytes: usize,
-    ids: VecDeque<(MessageId, u64)>,
+    ids: VecDeque<Found>,
     pushed_at: Option<Instant>,
 }
 
 impl Ring {
-    pub(super) fn push(&mut self, frame: Rendered) {
-        if let Some(id) = frame.id {
+    pub(super) fn push(&mut self, room_id: RoomId, frame: Rendered) {
+        if let (Some(head), Some(created_at)) = (frame.head, frame.logged_at()) {
             if self.ids.len() == IDS_MAX {
                 self.ids.pop_front();
             }
-            self.ids.push_back((id, frame.seq));
+            let (id, kind, sender) = (head.id, head.kind, head.sender);
+            self.ids.push_back(Found { id, room_id, seq: frame.seq, kind, sender, created_at, is_deleted: false });
+            if let (Kind::MessageDeleted, Some(target)) = (kind, head.target) {
+                self.forget_text(target);
+            }
         }
         self.bytes += frame.bytes.len();
         self.frames.push_back(frame);
@@ -53,15 +61,32 @@ impl Ring {
 
     /// Whether `id` stands at a lower seq already.
     pub(super) fn has_before(&self, id: MessageId, seq: u64) -> bool {
-        self.ids.iter().any(|(known, at)| *known == id && *at < seq)
+        self.ids.iter().any(|known| known.id == id && known.seq < seq)
     }
 
-    /// Gives up what a quiet room needs no more.
-    pub(super) fn trim(&mut self) {
-        if self.pushed_at.is_some_and(|at| at.elapsed() > QUIET_MAX) {
+    /// What is known of an id that was shown lately.
+    pub(super) fn find(&self, id: MessageId) -> Option<Found> {
+        self.ids.iter().find(|known| known.id == id).copied()
+    }
+
+    /// The message was deleted: who catches up from here does not hear what it said.
+    fn forget_text(&mut self, message: MessageId) {
+        self.ids.iter_mut().filter(|known| known.id == message).for_each(|known| known.is_deleted = true);
+        for frame in self.frames.iter_mut().filter(|frame| frame.text_of() == Some(message)) {
+            self.bytes -= frame.bytes.len();
+            frame.erase();
+            self.bytes += frame.bytes.len();
+        }
+    }
+
+    /// Gives up what a quiet room needs no more; says whether it did.
+    pub(super) fn trim(&mut self) -> bool {
+        let is_quiet = self.pushed_at.is_some_and(|at| at.elapsed() > QUIET_MAX);
+        if is_quiet {
             self.frames = VecDeque::new();
             self.bytes = 0;
             self.pushed_at = None;
         }
+        is_quiet
     }
 }

@@ -10,10 +10,13 @@ use std::{
 
 use async_nats::Message;
 use bytes::{Bytes, BytesMut};
+use chat_store::Found;
+use foldhash::HashSet;
 use parking_lot::{Mutex, MutexGuard};
 use schema::{
+    envelope::{Head, Kind},
     frame::{limit, server::ServerFrame},
-    id::{ConnectionId, RoomId, UserId},
+    id::{ConnectionId, MessageId, RoomId, UserId},
     text::DisplayName,
 };
 use tokio::sync::{Notify, mpsc, watch};
@@ -21,11 +24,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Delivery,
+    deleted::Deleted,
     ring::Ring,
     slice::{Frame, Slice},
 };
 use crate::{
     codec::{Opcode, encode},
+    marks::Marks,
     measure::Source,
     presence::Picture,
     rate::Bucket,
@@ -48,6 +53,8 @@ pub struct Room {
     resync: Notify,
     stopped: CancellationToken,
     rate: Mutex<Bucket>,
+    /// How far its people have read.
+    marks: Marks,
     /// In `all` mode: where the room's feed hears.
     pub(crate) inbox: OnceLock<mpsc::Sender<Message>>,
     delivery: Delivery,
@@ -58,6 +65,7 @@ struct State {
     last: u64,
     slices: Vec<(Arc<Slice>, usize)>,
     ring: Ring,
+    deleted: Deleted,
 }
 
 /// A socket's place in a room.
@@ -113,6 +121,7 @@ impl Room {
             resync: Notify::new(),
             stopped: CancellationToken::new(),
             rate: Mutex::new(Bucket::per_second(limit::ROOM_MESSAGES_PER_SECOND, limit::ROOM_MESSAGES_PER_SECOND)),
+            marks: Marks::default(),
             inbox: OnceLock::new(),
             delivery,
         }
@@ -134,7 +143,10 @@ impl Room {
 
     /// The feed listens and knows the room's last seq.
     pub(crate) fn set_ready(&self, last: u64) {
-        self.state.lock().last = last;
+        let mut state = self.state.lock();
+        state.last = last;
+        state.deleted.forget(last);
+        drop(state);
         self.is_ready.send_replace(true);
     }
 
@@ -187,10 +199,35 @@ impl Room {
         };
         state.last = message.seq;
         let out = Frame { bytes: frame.bytes.clone(), seq: Some(frame.seq), except: None };
-        state.ring.push(frame);
+        if let Some(Head { kind: Kind::MessageDeleted, target: Some(target), .. }) = frame.head {
+            state.deleted.note(target, message.seq);
+        }
+        state.ring.push(self.id, frame);
         let slices = Self::push(&state, &out);
         drop(state);
         self.kick(&slices);
+    }
+
+    /// What is known of an id among the room's recent frames.
+    pub(crate) fn recent(&self, id: MessageId) -> Option<Found> {
+        self.state.lock().ring.find(id)
+    }
+
+    /// Down to which seq every deletion in this room is known.
+    pub(crate) fn deleted_from(&self) -> u64 {
+        self.state.lock().deleted.from()
+    }
+
+    /// Takes note of the messages that the log deletes between `from` and [`Self::deleted_from`].
+    pub(crate) fn learn_deleted(&self, from: u64, messages: &HashSet<MessageId>) {
+        self.state.lock().deleted.learn(from, messages);
+    }
+
+    /// Takes the texts of deleted messages out of frames that are to be replayed.
+    pub(crate) fn blank(&self, frames: &mut [Rendered], deleted: &HashSet<MessageId>) {
+        let state = self.state.lock();
+        let is_deleted = |id: MessageId| deleted.contains(&id) || state.deleted.has(id);
+        frames.iter_mut().filter(|frame| frame.text_of().is_some_and(is_deleted)).for_each(Rendered::erase);
     }
 
     /// Shows something that is not in the log.
@@ -199,6 +236,17 @@ impl Room {
         let out = Frame { bytes, seq: None, except: Some(except) };
         let slices = Self::push(&self.state.lock(), &out);
         self.kick(&slices);
+    }
+
+    /// Shows encoded frames that are not in the log.
+    pub(crate) fn show_ephemeral(&self, bytes: Bytes) {
+        let slices = Self::push(&self.state.lock(), &Frame { bytes, seq: None, except: None });
+        self.kick(&slices);
+    }
+
+    /// How far its people have read.
+    pub(crate) const fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     /// Who is online here, as far as is known.
@@ -286,7 +334,11 @@ impl Room {
 
     /// Gives up what a quiet room needs no more.
     pub(crate) fn trim(&self) {
-        self.state.lock().ring.trim();
+        let mut state = self.state.lock();
+        if state.ring.trim() {
+            let last = state.last;
+            state.deleted.forget(last);
+        }
     }
 }
 

@@ -84,8 +84,12 @@ pub(super) struct Attempt {
 
 impl Attempt {
     pub(super) fn new(outgoing: Outgoing, gateway: &GatewayId) -> Self {
-        let headers =
-            Headers { sender: Some(outgoing.user_id), gateway: Some(gateway.clone()), is_resend: outgoing.is_resend };
+        let headers = Headers {
+            sender: Some(outgoing.user_id),
+            gateway: Some(gateway.clone()),
+            is_resend: outgoing.is_resend,
+            is_moderator: outgoing.is_moderator,
+        };
         let now = Instant::now();
         Self {
             subject: Subject::from(ChatSubject(outgoing.body.room_id()).to_string()),

@@ -265,7 +265,8 @@ impl Scene {
     /// Publishes a message as another gateway would; answers its seq.
     pub(crate) async fn publish(&self, room: RoomId, sender: &User, temp_id: &str, content: &str) -> u64 {
         let body = message(room, sender, temp_id, content);
-        let headers = Headers { sender: Some(sender.id), gateway: None, is_resend: false }.to_map(body.id());
+        let headers =
+            Headers { sender: Some(sender.id), gateway: None, is_resend: false, is_moderator: false }.to_map(body.id());
         self.publish_raw(room, headers, body.to_bytes()).await
     }
 
@@ -280,7 +281,8 @@ impl Scene {
         let mut last = 0;
         for n in 0..count {
             let body = message(room, sender, &format!("many-{n}"), &n.to_string());
-            let headers = Headers { sender: Some(sender.id), gateway: None, is_resend: false }.to_map(body.id());
+            let headers = Headers { sender: Some(sender.id), gateway: None, is_resend: false, is_moderator: false }
+                .to_map(body.id());
             let subject = ChatSubject(room).to_string();
             acks.push(self.operator.js.publish_with_headers(subject, headers, body.to_bytes()).await.unwrap());
             if acks.len() == 128 || n + 1 == count {
@@ -317,7 +319,15 @@ impl Scene {
             Ok((headers, body)) => {
                 let saved = Saved { id: body.id(), room_id: subject.0, seq };
                 let raw = message.payload.clone();
-                let entry = Entry { room_id: subject.0, seq, logged_at, sender: headers.sender, raw, body };
+                let entry = Entry {
+                    room_id: subject.0,
+                    seq,
+                    logged_at,
+                    sender: headers.sender,
+                    is_moderator: headers.is_moderator,
+                    raw,
+                    body,
+                };
                 self.store.write(&[entry]).await.unwrap();
                 Some((headers.gateway, saved))
             }

@@ -69,29 +69,6 @@ async fn every_bad_frame_is_answered_by_its_code(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
-async fn what_is_not_taken_yet_is_refused_and_does_not_count_as_bad(pool: PgPool) {
-    let scene = Scene::new(pool).await;
-    let gateway = scene.gateway().await;
-    let (ann, _ben, room) = scene.pair().await;
-    let mut phone = gateway.phone_in(&ann, room).await;
-    for round in 0..5 {
-        let temp_id = format!("t-{round}");
-        for kind in ["edit", "delete", "react", "unreact"] {
-            let message_id = MessageId::random();
-            phone
-                .say(&json!({
-                    "type": kind, "room_id": room, "temp_id": temp_id, "message_id": message_id, "content": "x",
-                    "emoji": "👍",
-                }))
-                .await;
-            assert_eq!(phone.failed(&temp_id).await, ("unsupported_type".into(), false), "{kind}");
-        }
-        phone.say(&json!({"type": "read", "room_id": room})).await;
-        assert_eq!(phone.error().await, "unsupported_type");
-    }
-}
-
-#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn more_than_ten_bad_frames_a_minute_end_the_socket(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let gateway = scene.gateway().await;

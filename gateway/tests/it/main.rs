@@ -7,6 +7,7 @@
     reason = "a test that meets what it does not expect fails; clippy sees that only inside #[test]"
 )]
 
+mod changes;
 mod codec;
 mod codec_fuzz;
 mod drain;
@@ -17,6 +18,7 @@ mod join;
 mod keys;
 mod life;
 mod limits;
+mod marks;
 mod metrics;
 mod outage;
 mod overload;

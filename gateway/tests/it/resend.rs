@@ -93,7 +93,8 @@ async fn the_second_seq_of_an_id_is_a_skip_wherever_it_is_read(pool: PgPool) {
     scene.operator.js.update_stream(log).await.unwrap();
     let first = scene.publish(room, &ann, "a-1", "hi").await;
     let body = message(room, &ann, "a-1", "hi");
-    let headers = Headers { sender: Some(ann.id), gateway: None, is_resend: true }.to_map(body.id());
+    let headers =
+        Headers { sender: Some(ann.id), gateway: None, is_resend: true, is_moderator: false }.to_map(body.id());
     let second = eventually("the duplicate window has passed", async || {
         let seq = scene.publish_raw(room, headers.clone(), body.to_bytes()).await;
         (seq != first).then_some(seq)

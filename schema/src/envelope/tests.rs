@@ -20,7 +20,7 @@ fn body() -> Body {
 }
 
 fn headers() -> HeaderMap {
-    Headers { sender: None, gateway: None, is_resend: false }.to_map(body().id())
+    Headers { sender: None, gateway: None, is_resend: false, is_moderator: false }.to_map(body().id())
 }
 
 #[test]

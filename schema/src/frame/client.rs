@@ -9,7 +9,7 @@ use crate::{
     frame::limit,
     id::{MessageId, RoomId},
     problem::Code,
-    text::{MessageText, TempId, TextError},
+    text::{Emoji, MessageText, TempId, TextError},
 };
 
 /// A frame from the client. A `room_id` may be left out on a socket whose address named the room.
@@ -59,6 +59,8 @@ pub enum ClientFrame {
         message_temp_id: Option<TempId>,
         /// What it says from now on.
         content: MessageText,
+        /// Whether it was sent before.
+        is_resend: bool,
     },
     /// Takes a message back.
     Delete {
@@ -70,6 +72,8 @@ pub enum ClientFrame {
         message_id: MessageId,
         /// The message's own `temp_id`: proves who wrote it.
         message_temp_id: Option<TempId>,
+        /// Whether it was sent before.
+        is_resend: bool,
     },
     /// Puts an emoji under a message, or takes it away.
     React {
@@ -80,9 +84,11 @@ pub enum ClientFrame {
         /// Which message.
         message_id: MessageId,
         /// Which emoji.
-        emoji: String,
+        emoji: Emoji,
         /// False for `unreact`.
         is_added: bool,
+        /// Whether it was sent before.
+        is_resend: bool,
     },
     /// Says how far the user has read.
     Read {
@@ -210,12 +216,14 @@ impl Fields<'_> {
                 message_id: self.message_id()?,
                 message_temp_id: self.message_temp_id()?,
                 content: self.content()?,
+                is_resend: self.is_resend(),
             }),
             "delete" => Ok(ClientFrame::Delete {
                 room_id: self.room_id()?,
                 temp_id: self.temp_id()?,
                 message_id: self.message_id()?,
                 message_temp_id: self.message_temp_id()?,
+                is_resend: self.is_resend(),
             }),
             "react" | "unreact" => Ok(ClientFrame::React {
                 room_id: self.room_id()?,
@@ -223,6 +231,7 @@ impl Fields<'_> {
                 message_id: self.message_id()?,
                 emoji: self.emoji()?,
                 is_added: self.r#type == "react",
+                is_resend: self.is_resend(),
             }),
             "read" => Ok(ClientFrame::Read { room_id: self.room_id()?, seq: self.seq }),
             "typing" => Ok(ClientFrame::Typing {
@@ -254,7 +263,7 @@ impl Fields<'_> {
             content: self.content()?,
             message_type: self.message_type.unwrap_or_default(),
             reply_to_id,
-            is_resend: self.resend.unwrap_or(false),
+            is_resend: self.is_resend(),
         })
     }
 
@@ -303,14 +312,13 @@ impl Fields<'_> {
         })
     }
 
-    fn emoji(&self) -> Result<String, Refused> {
+    fn emoji(&self) -> Result<Emoji, Refused> {
         let emoji = self.emoji.as_deref().ok_or_else(|| missing("emoji"))?;
-        let fits = (1..=limit::EMOJI_BYTES_MAX).contains(&emoji.len());
-        if fits && !emoji.contains(|c: char| c.is_control() || c.is_whitespace()) {
-            Ok(emoji.into())
-        } else {
-            Err((Code::InvalidFrame, "emoji must be one emoji".into()))
-        }
+        Emoji::parse(emoji).map_err(|error| (Code::InvalidFrame, error.to_string()))
+    }
+
+    fn is_resend(&self) -> bool {
+        self.resend.unwrap_or(false)
     }
 }
 

@@ -54,3 +54,13 @@ pub const PRESENCE_EVERY: Duration = Duration::from_secs(1);
 pub const PRESENCE_CHANGES_MAX: usize = 50;
 /// The most people that a socket is told of when it joins; in a bigger room the client asks by REST.
 pub const PRESENCE_SNAPSHOT_MAX: usize = 100;
+/// Between two times that a room's sockets are told who has read how far.
+pub const READ_EVERY: Duration = Duration::from_millis(250);
+/// The most people whose marks one such time tells; the others wait for the next.
+pub const READ_CHANGES_MAX: usize = 20;
+/// Between two `room_updated` of one room to the same people.
+pub const ROOM_UPDATES_EVERY: Duration = Duration::from_secs(1);
+/// The same where everybody has joined the room anyway.
+pub const ROOM_UPDATES_JOINED_EVERY: Duration = Duration::from_secs(2);
+/// The most people of one room on a gateway that are told in [`ROOM_UPDATES_EVERY`]; in a bigger room it is longer.
+pub const ROOM_UPDATES_MAX: usize = 50;

@@ -3,7 +3,7 @@
 use schema::{
     envelope::MessageType,
     frame::client::ClientFrame,
-    text::{MessageText, TempId},
+    text::{Emoji, MessageText, TempId},
 };
 
 use super::sample::{MESSAGE, ROOM, TARGET, golden, id};
@@ -74,6 +74,7 @@ fn a_message_is_edited_and_deleted_by_its_id() {
             message_id,
             message_temp_id: Some(temp_id("a-1")),
             content: content("hi!"),
+            is_resend: false,
         },
     );
     check(
@@ -84,6 +85,7 @@ fn a_message_is_edited_and_deleted_by_its_id() {
             message_id,
             message_temp_id: None,
             content: content("hi!"),
+            is_resend: false,
         },
     );
     // `content` stands in the protocol's row of both; a deletion has no use for it.
@@ -95,27 +97,35 @@ fn a_message_is_edited_and_deleted_by_its_id() {
                 temp_id: temp_id("a-3"),
                 message_id,
                 message_temp_id: Some(temp_id("a-1")),
+                is_resend: false,
             },
         );
     }
     check(
         r#"{"type":"delete","temp_id":"a-3","message_id":"{message}"}"#,
-        &ClientFrame::Delete { room_id: None, temp_id: temp_id("a-3"), message_id, message_temp_id: None },
+        &ClientFrame::Delete {
+            room_id: None,
+            temp_id: temp_id("a-3"),
+            message_id,
+            message_temp_id: None,
+            is_resend: false,
+        },
     );
 }
 
 #[test]
 fn an_emoji_is_put_and_taken_away() {
     for (name, is_added) in [("react", true), ("unreact", false)] {
-        let text = r#"{"type":"{name}","room_id":"{room}","temp_id":"a-4","message_id":"{message}","emoji":"👩‍👩‍👧"}"#;
+        let text = r#"{"type":"{name}","room_id":"{room}","temp_id":"a-4","message_id":"{message}","emoji":"👩‍👩‍👧","resend":true}"#;
         check(
             &text.replace("{name}", name),
             &ClientFrame::React {
                 room_id: Some(id(ROOM)),
                 temp_id: temp_id("a-4"),
                 message_id: id(MESSAGE),
-                emoji: "👩‍👩‍👧".into(),
+                emoji: Emoji::parse("👩‍👩‍👧").expect("an emoji"),
                 is_added,
+                is_resend: true,
             },
         );
     }

@@ -113,7 +113,7 @@ fn the_largest_message_fits_its_envelope() {
 }
 
 fn plain() -> Headers {
-    Headers { sender: None, gateway: None, is_resend: false }
+    Headers { sender: None, gateway: None, is_resend: false, is_moderator: false }
 }
 
 fn printed(map: &HeaderMap) -> String {
@@ -128,7 +128,7 @@ fn printed(map: &HeaderMap) -> String {
 #[test]
 fn headers_tell_what_phones_must_not_see() {
     let gateway = GatewayId::parse("gateway-1").expect("a gateway's name");
-    let full = Headers { sender: Some(id(ANN)), gateway: Some(gateway), is_resend: true };
+    let full = Headers { sender: Some(id(ANN)), gateway: Some(gateway), is_resend: true, is_moderator: false };
     insta::assert_snapshot!(printed(&full.to_map(id(MESSAGE))), @r"
     Nats-Msg-Id: 22222222-2222-8222-8222-222222222222
     Timingle-Gateway: gateway-1

@@ -1,10 +1,12 @@
-//! What the log says of a message that was deleted: everything but what it said.
+//! What the log says of a message that was deleted: everything but what it said. The stores write it so, and gateways
+//! show it so while the stream still holds the text.
 
-use schema::{
+use serde::Serialize;
+
+use crate::{
     envelope::{Body, MessageType},
     id::{MessageId, RoomId, UserId},
 };
-use serde::Serialize;
 
 /// The frames that carry a text, without it. The order of the fields is that of [`Body`].
 #[derive(Serialize)]
@@ -31,7 +33,7 @@ enum Erased {
 }
 
 /// A stored body with `"content":null`. One that carries no text, or no longer, stays as it is.
-pub(crate) fn erase(stored: &str) -> String {
+pub fn erase(stored: &str) -> String {
     let erased = match serde_json::from_str::<Body>(stored) {
         Ok(Body::Message { room_id, id, sender_id, sender_name, temp_id, message_type, reply_to_id, .. }) => {
             Erased::Message { room_id, id, sender_id, sender_name, temp_id, content: (), message_type, reply_to_id }

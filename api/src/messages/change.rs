@@ -1,0 +1,170 @@
+//! Edits, deletions and reactions: they take the way of a message, once it is known that the caller may make them.
+
+use std::time::Duration;
+
+use chat_store::{Deed, Found, Permit};
+use schema::{
+    envelope::{Body, Kind, ReactionAction},
+    frame::history::HistoryItem,
+    id::{MessageId, RoomId},
+    problem::Code,
+    text::{Emoji, TempId},
+};
+use tokio::time::Instant;
+
+use super::{
+    log,
+    model::{self, NewContent},
+    publish,
+    service::{find_same, into_log, refuse_silent},
+};
+use crate::{
+    error::ApiError,
+    http::{Form, Identity},
+    rooms::{Role, member},
+    state::AppState,
+};
+
+/// How long the message is waited for, which the store may not have yet.
+const STORED_WITHIN: Duration = Duration::from_secs(2);
+/// Between two looks for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+type Message = Result<MessageId, ApiError>;
+
+/// Replaces what a message says.
+pub(super) async fn edit(
+    state: &AppState,
+    caller: Identity,
+    room: RoomId,
+    message: Message,
+    form: Result<Form, ApiError>,
+) -> Result<HistoryItem, ApiError> {
+    let deadline = Instant::now() + publish::BUDGET;
+    refuse_silent(&member(state, caller, room).await?)?;
+    let message_id = message?;
+    let new = NewContent::read(form?)?;
+    let temp_id = new.temp_id.unwrap_or_else(made_up);
+    let body = Body::MessageUpdated {
+        room_id: room,
+        id: MessageId::of(Kind::MessageUpdated, caller.user_id, room, &temp_id),
+        message_id,
+        content: new.content.into(),
+        sender_id: caller.user_id,
+        temp_id: temp_id.into(),
+    };
+    if find_same(state, &body).await?.is_none() {
+        may(state, caller, room, message_id, Deed::Edit).await?;
+        let logged = into_log(state, caller, &body, false, false, deadline).await?;
+        return Ok(model::edited(item(state, caller, room, message_id).await?, logged.body, logged.created_at));
+    }
+    item(state, caller, room, message_id).await
+}
+
+/// Takes a message back.
+pub(super) async fn delete(state: &AppState, caller: Identity, room: RoomId, message: Message) -> Result<(), ApiError> {
+    let deadline = Instant::now() + publish::BUDGET;
+    refuse_silent(&member(state, caller, room).await?)?;
+    let message_id = message?;
+    let target = find(state, message_id).await?;
+    let is_moderator = permitted(state, caller, room, &target, Deed::Delete).await?;
+    if target.is_deleted {
+        return Ok(());
+    }
+    // A message is deleted once: sent again, it is the same deletion.
+    let temp_id = TempId::parse(&message_id.to_string()).expect("an id has 36 printable characters");
+    let body = Body::MessageDeleted {
+        room_id: room,
+        id: MessageId::of(Kind::MessageDeleted, caller.user_id, room, &temp_id),
+        message_id,
+        sender_id: caller.user_id,
+        temp_id: temp_id.into(),
+    };
+    into_log(state, caller, &body, false, is_moderator, deadline).await.map(drop)
+}
+
+/// Puts an emoji under a message, or takes it away; answers the message as it is then.
+pub(super) async fn react(
+    state: &AppState,
+    caller: Identity,
+    room: RoomId,
+    message: Message,
+    emoji: Result<Emoji, ApiError>,
+    action: ReactionAction,
+) -> Result<HistoryItem, ApiError> {
+    let deadline = Instant::now() + publish::BUDGET;
+    refuse_silent(&member(state, caller, room).await?)?;
+    let (message_id, emoji) = (message?, emoji?);
+    let deed = match action {
+        ReactionAction::Added => Deed::React,
+        ReactionAction::Removed => Deed::Unreact,
+    };
+    may(state, caller, room, message_id, deed).await?;
+    let temp_id = made_up();
+    let body = Body::Reaction {
+        room_id: room,
+        id: MessageId::of(Kind::Reaction, caller.user_id, room, &temp_id),
+        message_id,
+        emoji: emoji.clone().into(),
+        action,
+        sender_id: caller.user_id,
+        temp_id: temp_id.into(),
+    };
+    into_log(state, caller, &body, false, false, deadline).await?;
+    Ok(model::reacted(item(state, caller, room, message_id).await?, &emoji, action))
+}
+
+async fn may(state: &AppState, caller: Identity, room: RoomId, id: MessageId, deed: Deed) -> Result<(), ApiError> {
+    let target = find(state, id).await?;
+    permitted(state, caller, room, &target, deed).await.map(drop)
+}
+
+/// Whether the caller may; true if it is their role that lets them.
+async fn permitted(
+    state: &AppState,
+    caller: Identity,
+    room: RoomId,
+    target: &Found,
+    deed: Deed,
+) -> Result<bool, ApiError> {
+    match target.permits(deed, room, caller.user_id) {
+        Permit::Granted => Ok(false),
+        Permit::ByRole if member(state, caller, room).await?.role != Role::Member => Ok(true),
+        Permit::ByRole => {
+            Err(ApiError::refused(Code::Forbidden, "only its author, or who runs the room, deletes a message"))
+        }
+        Permit::Refused(code, detail) => Err(ApiError::refused(code, detail)),
+    }
+}
+
+/// Where the message stands. The store may be a moment behind; what is not there once it has caught up is nowhere.
+async fn find(state: &AppState, id: MessageId) -> Result<Found, ApiError> {
+    let deadline = Instant::now() + STORED_WITHIN;
+    if let Some(found) = state.store.find(&[id]).await?.first() {
+        return Ok(*found);
+    }
+    loop {
+        let last_seq = log::last_seq(&state.broker).await?;
+        let settled_seq = state.settled.get().await;
+        if let Some(found) = state.store.find(&[id]).await?.first() {
+            return Ok(*found);
+        }
+        if settled_seq >= last_seq {
+            return Err(ApiError::refused(Code::NotFound, "the room has no such message"));
+        }
+        if Instant::now() + LOOK_AGAIN >= deadline {
+            return Err(ApiError::refused(Code::NotSettled, "the message is not stored yet, or is none"));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+async fn item(state: &AppState, caller: Identity, room: RoomId, id: MessageId) -> Result<HistoryItem, ApiError> {
+    let found = state.store.item(room, caller.user_id, id).await?;
+    found.ok_or_else(|| ApiError::refused(Code::NotFound, "the room has no such message"))
+}
+
+/// A name for what the caller gave none.
+fn made_up() -> TempId {
+    TempId::parse(&MessageId::random().to_string()).expect("an id has 36 printable characters")
+}
