@@ -5,6 +5,7 @@
 pub mod broker;
 pub mod clock;
 pub mod database;
+pub mod direct_get;
 pub mod http;
 pub mod lifecycle;
 pub mod probe;

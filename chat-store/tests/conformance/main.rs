@@ -15,6 +15,7 @@ mod message;
 mod month;
 mod page;
 mod reaction;
+mod redrive;
 mod room;
 mod stores;
 
@@ -101,6 +102,12 @@ conformance! {
         every_order_of_message_and_reactions_ends_in_the_same_state
         a_reaction_to_another_rooms_message_is_refused_whoever_comes_first
         the_second_seq_of_a_reaction_does_not_count
+    }
+    redrive {
+        what_was_given_up_is_written_over_its_skip
+        a_redriven_message_is_changed_like_any_other
+        what_may_not_be_stored_stays_a_skip_when_it_is_redriven
+        nothing_is_redriven_over_another_message
     }
     event_history {
         an_events_changes_are_read_newest_first
