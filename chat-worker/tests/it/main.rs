@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 mod broker_faults;
+mod dead;
 mod event_changes;
 mod harness;
 mod loss;
