@@ -296,6 +296,12 @@ impl Audited {
         }
     }
 
+    /// Whether what the row said was erased: then the log may have been made to forget it too.
+    pub fn is_erased(&self) -> bool {
+        let body = self.row.as_ref().and_then(|row| row.body.as_deref());
+        body.and_then(Said::read).is_some_and(|said| said.is_erased)
+    }
+
     /// The message that the row changes.
     pub(crate) fn target(&self) -> Option<MessageId> {
         let said = Said::read(self.row.as_ref()?.body.as_deref()?)?;

@@ -1,8 +1,6 @@
 //! `chat-worker trace`: the way of one message, hop by hop, as far as anything was written down about it. What was not
 //! is said to be unknown: rows and envelopes are the same at every delivery, so they hold no time of a process.
 
-use std::fmt::Display;
-
 use async_nats::HeaderMap;
 use chat_store::{Found, MessageStore};
 use ops::{
@@ -47,8 +45,8 @@ struct Hop {
 }
 
 impl Hop {
-    fn new(name: &'static str, at: Option<&dyn Display>, detail: impl Into<String>) -> Self {
-        Self { name, at: at.map(ToString::to_string), detail: detail.into() }
+    fn new(name: &'static str, at: Option<String>, detail: impl Into<String>) -> Self {
+        Self { name, at, detail: detail.into() }
     }
 }
 
@@ -131,13 +129,13 @@ async fn hops(
     match (seq, logged_at, dead) {
         (Some(seq), Some(at), _) => {
             let where_from = if logged.is_some() { "" } else { ", which has aged out of it" };
-            hops.push(Hop::new("in the log", Some(&at), format!("seq {seq}{where_from}")));
+            hops.push(Hop::new("in the log", Some(at.to_string()), format!("seq {seq}{where_from}")));
             hops.push(Hop::new("republished", None, "by the broker, once it was in the log"));
         }
         (_, _, Some(dead)) => {
             let at = text(&dead.headers, header::DEAD_TIME).map(visible);
             let seq = text(&dead.headers, header::DEAD_SEQ).map_or_else(|| UNKNOWN.to_owned(), visible);
-            hops.push(Hop::new("in the log", at.as_ref().map(|at| at as &dyn Display), format!("seq {seq}")));
+            hops.push(Hop::new("in the log", at, format!("seq {seq}")));
         }
         _ => hops.push(Hop::new("in the log", None, "not found there")),
     }
@@ -152,7 +150,7 @@ async fn hops(
         Some(dead) => {
             let reason = text(&dead.headers, header::DEAD_REASON).map_or_else(|| UNKNOWN.to_owned(), visible);
             let detail = format!("{reason}: `chat-worker dead show {}`", dead.seq);
-            hops.push(Hop::new("given up", Some(&dead.stored_at), detail));
+            hops.push(Hop::new("given up", Some(dead.stored_at.to_string()), detail));
         }
         None => {
             let is_acked = seq.is_some_and(|seq| seq <= floor);

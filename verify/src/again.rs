@@ -57,6 +57,12 @@ impl Check<'_> {
         let parts = self.parts;
         let has = |wrong: Vec<(&'static str, String)>| wrong.iter().any(|(kind, _)| *kind == finding.kind);
         match finding.place {
+            Place::Logged { room_id, seq } if finding.kind == "unreachable" => {
+                Ok(!log_rows::is_reached(parts, room_id, seq).await?)
+            }
+            Place::Stored { seq, .. } | Place::Id { seq, .. } if finding.kind == "beyond_log" => {
+                Ok(seq > extent(&parts.broker, CHAT_MESSAGES).await?.last)
+            }
             Place::Logged { room_id, seq } => {
                 let found = direct_get::at(&parts.broker.client, CHAT_MESSAGES, seq).await?;
                 // Aged out meanwhile: nothing can be said any more.

@@ -4,7 +4,7 @@
 use chat_store::{EventChange, chain};
 use schema::{
     clock::Timestamp,
-    id::{ChangeId, EventId},
+    id::{ChangeId, EventId, RoomId},
 };
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ struct Row {
 impl Check<'_> {
     /// Walks the events.
     pub(crate) async fn events(&mut self) -> Result<(), VerifyError> {
-        let only = self.scope.room.map(|room| room.as_uuid());
+        let only = self.scope.room.map(RoomId::as_uuid);
         let mut after = Uuid::nil();
         loop {
             let rows = rows(self.parts, after, only).await?;

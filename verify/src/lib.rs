@@ -57,15 +57,14 @@ pub enum VerifyError {
     },
 }
 
+/// Is told what is being done, and how much was looked at.
+pub type Progress = dyn Fn(&'static str, &Checked) + Send + Sync;
+
 /// Rows of one page, of the stream as of the store.
 const PAGE: usize = 500;
 
 /// Checks everything in `scope`, and tells `progress` what it is at.
-pub async fn run(
-    parts: &Parts,
-    scope: Scope,
-    progress: &(dyn Fn(&'static str, &Checked) + Send + Sync),
-) -> Result<Report, VerifyError> {
+pub async fn run(parts: &Parts, scope: Scope, progress: &Progress) -> Result<Report, VerifyError> {
     let begun = Instant::now();
     let mut check = Check::begin(parts, scope, progress).await?;
     check.standing().await?;
@@ -83,29 +82,27 @@ pub async fn run(
 struct Check<'a> {
     parts: &'a Parts,
     scope: scope::Resolved,
-    progress: &'a (dyn Fn(&'static str, &Checked) + Send + Sync),
+    progress: &'a Progress,
     findings: finding::Findings,
     checked: Checked,
     /// Up to this seq everything is judged.
     settled: u64,
     /// The log as it was at the beginning.
     log: standing::Extent,
+    /// Where the log ends, as far as is known; none = its numbers went back, and its end says nothing.
+    end: Option<u64>,
     /// What lies in `CHAT_DEAD`, by the seq it had in the log.
     dead: std::collections::HashSet<u64>,
 }
 
 impl<'a> Check<'a> {
-    async fn begin(
-        parts: &'a Parts,
-        scope: Scope,
-        progress: &'a (dyn Fn(&'static str, &Checked) + Send + Sync),
-    ) -> Result<Self, VerifyError> {
+    async fn begin(parts: &'a Parts, scope: Scope, progress: &'a Progress) -> Result<Self, VerifyError> {
         let log = standing::extent(&parts.broker, schema::stream::CHAT_MESSAGES).await?;
         let scope = scope.resolve(&parts.broker, &log).await?;
         let dead = stream::dead_seqs(&parts.broker).await?;
         let settled = log.settled();
         let (findings, checked) = (finding::Findings::default(), Checked::default());
-        Ok(Self { parts, scope, progress, findings, checked, settled, log, dead })
+        Ok(Self { parts, scope, progress, findings, checked, settled, log, end: Some(log.last), dead })
     }
 
     fn tell(&self, at: &'static str) {

@@ -24,7 +24,7 @@ impl Check<'_> {
                 in_window += u64::from(is_in(window, row));
                 let is_behind = before.is_some_and(|(room, seq)| room == row.room_id && seq >= row.seq);
                 before = Some((row.room_id, row.seq));
-                self.judge_row(row, is_behind);
+                self.judge_row(row, is_behind).await?;
             }
             self.tell("store");
             next = page.next;
@@ -33,7 +33,11 @@ impl Check<'_> {
             }
         }
         // As many as the stream's messages that were found, each at its own place: then there are no others.
-        if in_window > window.stored { self.dig(window).await } else { Ok(()) }
+        match in_window.cmp(&window.stored) {
+            std::cmp::Ordering::Greater => self.dig(window).await,
+            std::cmp::Ordering::Equal => Ok(()),
+            std::cmp::Ordering::Less => self.unreached(window).await,
+        }
     }
 
     /// Just before the one room's rows.
@@ -46,17 +50,21 @@ impl Check<'_> {
         self.scope.room.is_some_and(|room| rows.last().is_none_or(|row| row.room_id != room))
     }
 
-    fn judge_row(&mut self, row: &Audited, is_behind: bool) {
+    async fn judge_row(&mut self, row: &Audited, is_behind: bool) -> Result<(), VerifyError> {
         let place = Place::Stored { room_id: row.room_id, seq: row.seq };
         if is_behind {
             self.findings.add("out_of_order", place, "a greater seq of the room was read before it");
         }
+        if self.is_beyond(row.seq).await? {
+            self.findings.add("beyond_log", place, "the log has never given this seq");
+        }
         if row.seq > self.settled {
-            return;
+            return Ok(());
         }
         for fault in row.faults() {
             self.findings.add(fault.as_str(), place, fault.to_string());
         }
+        Ok(())
     }
 
     /// The store has more than the stream: names what the stream does not have.
@@ -67,7 +75,7 @@ impl Check<'_> {
             let suspects: Vec<_> = page
                 .rows
                 .iter()
-                .filter(|row| self.scope.has(row.room_id, row.seq) && is_in(window, row))
+                .filter(|row| self.scope.has(row.room_id, row.seq) && is_in(window, row) && !row.is_erased())
                 .map(|row| (row.room_id, row.seq))
                 .collect();
             let parts = self.parts;
@@ -88,17 +96,46 @@ impl Check<'_> {
         }
     }
 
+    /// Rows are where they must be, and readers do not come to them: names those.
+    async fn unreached(&mut self, window: Window) -> Result<(), VerifyError> {
+        let Some((mut from, last)) = window.range else { return Ok(()) };
+        let (parts, subject) = (self.parts, self.scope.subject());
+        loop {
+            let page = direct_get::page(&parts.broker.client, CHAT_MESSAGES, &subject, from, PAGE).await?;
+            let Some(end) = page.last() else { return Ok(()) };
+            from = end.seq + 1;
+            let places: Vec<_> = page
+                .iter()
+                .filter(|message| message.seq <= last)
+                .filter_map(|message| Some((ChatSubject::parse(&message.subject)?.0, message.seq, message.stored_at)))
+                .collect();
+            let rows = parts.store.log_at(&places).await?;
+            let places = places.into_iter().zip(rows).filter(|(_, row)| row.is_some());
+            let asked = places.map(|((room, seq, _), _)| async move {
+                Ok::<_, VerifyError>((room, seq, is_reached(parts, room, seq).await?))
+            });
+            let answers: Vec<_> =
+                futures_util::stream::iter(asked.collect::<Vec<_>>()).buffered(ASKED_AT_ONCE).try_collect().await?;
+            for (room_id, seq, _) in answers.into_iter().filter(|(_, _, is_reached)| !is_reached) {
+                let detail = "nobody who reads the room's log comes to it";
+                self.findings.add("unreachable", Place::Logged { room_id, seq }, detail);
+            }
+        }
+    }
+
     /// Walks the ids: what they say that stands somewhere must stand there.
     pub(crate) async fn ids(&mut self) -> Result<(), VerifyError> {
         let mut next = None;
         loop {
             let page = self.parts.store.audit_ids(next, PAGE).await?;
             let (scope, settled) = (self.scope, self.settled);
-            for id in page.ids.iter().filter(|id| id.seq <= settled && scope.has(id.room_id, id.seq)) {
+            for id in page.ids.iter().filter(|id| scope.has(id.room_id, id.seq)) {
                 self.checked.ids += 1;
-                if let Some(fault) = id.fault() {
-                    let (message_id, room_id, seq, created_at) = (id.id, id.room_id, id.seq, id.created_at);
-                    let place = Place::Id { message_id, room_id, seq, created_at };
+                let (message_id, room_id, seq, created_at) = (id.id, id.room_id, id.seq, id.created_at);
+                let place = Place::Id { message_id, room_id, seq, created_at };
+                if self.is_beyond(seq).await? {
+                    self.findings.add("beyond_log", place, "its id says that it stands there, beyond the log's end");
+                } else if let Some(fault) = id.fault().filter(|_| seq <= settled) {
                     self.findings.add(fault.as_str(), place, "its id says that it stands there, the log does not");
                 }
             }
@@ -145,4 +182,10 @@ fn is_in(window: Window, row: &Audited) -> bool {
 pub(crate) async fn is_in_stream(parts: &Parts, room: RoomId, seq: u64) -> Result<bool, VerifyError> {
     let found = direct_get::at(&parts.broker.client, CHAT_MESSAGES, seq).await?;
     Ok(found.is_some_and(|message| ChatSubject::parse(&message.subject) == Some(ChatSubject(room))))
+}
+
+/// Whether who reads the room's log comes to this seq.
+pub(crate) async fn is_reached(parts: &Parts, room: RoomId, seq: u64) -> Result<bool, VerifyError> {
+    let rows = parts.store.log(room, seq.saturating_sub(1), 1).await?;
+    Ok(rows.first().is_some_and(|row| row.seq == seq))
 }

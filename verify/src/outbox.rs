@@ -1,5 +1,6 @@
 //! Every row of the outbox is there, in its place, and published; nothing is parked.
 
+use schema::id::RoomId;
 use uuid::Uuid;
 
 use crate::{Check, Parts, VerifyError, finding::Place};
@@ -25,7 +26,7 @@ struct Row {
 impl Check<'_> {
     /// Walks the lanes.
     pub(crate) async fn outbox(&mut self) -> Result<(), VerifyError> {
-        let only = self.scope.room.map(|room| room.as_uuid());
+        let only = self.scope.room.map(RoomId::as_uuid);
         let mut after = Uuid::nil();
         loop {
             let lanes = lanes(self.parts, after, only).await?;

@@ -59,7 +59,17 @@ impl Check<'_> {
         if mark > self.log.last {
             let detail = format!("the store has seen seq {mark}, the log ends at {}", self.log.last);
             self.findings.add("log_behind", Place::Stream { stream: CHAT_MESSAGES }, detail);
+            self.end = None;
         }
         Ok(())
+    }
+
+    /// Whether the log has never given this seq.
+    pub(crate) async fn is_beyond(&mut self, seq: u64) -> Result<bool, VerifyError> {
+        let Some(end) = self.end else { return Ok(false) };
+        if seq > end {
+            self.end = Some(extent(&self.parts.broker, CHAT_MESSAGES).await?.last);
+        }
+        Ok(self.end.is_some_and(|end| seq > end))
     }
 }

@@ -13,3 +13,5 @@ mod process;
 mod storing;
 mod suspects;
 mod unreliable;
+mod verify;
+mod world;
