@@ -146,21 +146,18 @@ async fn hops(
         }
         None => false,
     };
-    match dead {
-        Some(dead) => {
-            let reason = text(&dead.headers, header::DEAD_REASON).map_or_else(|| UNKNOWN.to_owned(), visible);
-            let detail = format!("{reason}: `chat-worker dead show {}`", dead.seq);
-            hops.push(Hop::new("given up", Some(dead.stored_at.to_string()), detail));
-        }
-        None => {
-            let is_acked = seq.is_some_and(|seq| seq <= floor);
-            let detail = match (is_there, is_acked) {
-                (true, true) => "it is there, and acknowledged",
-                (true, false) => "it is there; the worker has not acknowledged it or something before it",
-                (false, _) => "it is not there",
-            };
-            hops.push(Hop::new("in the store", None, detail));
-        }
+    if let Some(dead) = dead {
+        let reason = text(&dead.headers, header::DEAD_REASON).map_or_else(|| UNKNOWN.to_owned(), visible);
+        let detail = format!("{reason}: `chat-worker dead show {}`", dead.seq);
+        hops.push(Hop::new("given up", Some(dead.stored_at.to_string()), detail));
+    } else {
+        let is_acked = seq.is_some_and(|seq| seq <= floor);
+        let detail = match (is_there, is_acked) {
+            (true, true) => "it is there, and acknowledged",
+            (true, false) => "it is there; the worker has not acknowledged it or something before it",
+            (false, _) => "it is not there",
+        };
+        hops.push(Hop::new("in the store", None, detail));
     }
     hops.push(Hop::new("reported saved", None, "a hint to the gateway, which nobody keeps"));
     Ok(hops)

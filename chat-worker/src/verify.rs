@@ -44,7 +44,7 @@ pub async fn run(config: &Config, arguments: &Arguments, metrics: Metrics) -> an
     let store = chat_store::connect(&config.store, &pg).await.context("the message store can not be asked")?;
     let broker = config.broker.connect("worker").await?;
     let told = Mutex::new(Instant::now());
-    let progress = |at: &'static str, checked: &Checked| {
+    let progress = move |at: &'static str, checked: &Checked| {
         let mut told = told.lock();
         if told.elapsed() >= TELL_EVERY {
             *told = Instant::now();

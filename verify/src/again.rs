@@ -84,9 +84,12 @@ impl Check<'_> {
                 }
             }
             Place::Id { message_id, room_id, seq, created_at } => {
-                let row = parts.store.log_at(&[(room_id, seq, created_at)]).await?.pop().flatten();
-                let is_there = row.is_some_and(|row| row.id == Some(message_id));
-                Ok(!is_there && parts.store.find(&[message_id]).await?.is_empty())
+                // A lower seq of the id may have come meanwhile.
+                let found = parts.store.find(&[message_id]).await?.into_iter();
+                let mut places: Vec<_> = found.map(|found| (found.room_id, found.seq, found.created_at)).collect();
+                places.push((room_id, seq, created_at));
+                let rows = parts.store.log_at(&places).await?;
+                Ok(!rows.into_iter().flatten().any(|row| row.id == Some(message_id)))
             }
             Place::Mark { room_id, user_id } => self.is_mark_too_high(room_id, user_id).await,
             Place::Event { event_id } => Ok(has(events::look_at(parts, event_id).await?)),

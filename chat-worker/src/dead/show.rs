@@ -53,7 +53,7 @@ pub(super) async fn run(broker: &Broker, arguments: &Arguments) -> anyhow::Resul
     }
     console::answer(format_args!("dead letter {}, buried at {}", letter.dead_seq, letter.buried_at));
     for (name, value) in headers() {
-        console::answer(format_args!("{}: {}", visible(&name.to_string()), visible(value.as_str())));
+        console::answer(format_args!("{}: {}", visible(name.as_ref()), visible(value.as_str())));
     }
     console::answer(format_args!("\n{}", visible_bytes(&letter.payload)));
     Ok(Conclusion::Done)
