@@ -304,6 +304,10 @@ impl Audited {
 
     /// The message that the row changes.
     pub(crate) fn target(&self) -> Option<MessageId> {
+        // Most rows change nothing, and need not be read for that.
+        if matches!(self.kind(), None | Some(Kind::Message | Kind::System)) {
+            return None;
+        }
         let said = Said::read(self.row.as_ref()?.body.as_deref()?)?;
         crate::standing::target_of(&said.body)
     }

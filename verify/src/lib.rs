@@ -70,7 +70,9 @@ pub async fn run(parts: &Parts, scope: Scope, progress: &Progress) -> Result<Rep
     check.standing().await?;
     let window = check.stream().await?;
     check.log_rows(window).await?;
-    check.ids().await?;
+    if check.scope.is_whole() {
+        check.ids().await?;
+    }
     check.marks().await?;
     check.events().await?;
     check.outbox().await?;

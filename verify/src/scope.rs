@@ -65,6 +65,12 @@ impl Resolved {
         self.room.map_or_else(|| ChatSubject::ALL.to_owned(), |room| ChatSubject(room).to_string())
     }
 
+    /// Whether nothing is left out. Ids are in no order of rooms or seqs: of a part of the store they are looked at from the
+    /// log's side only.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.room.is_none() && self.above == 0
+    }
+
     pub(crate) fn has(&self, room: RoomId, seq: u64) -> bool {
         seq > self.above && self.room.is_none_or(|only| only == room)
     }
