@@ -1,7 +1,10 @@
 //! The check of everything: silent about what is whole, and it names whatever was broken.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,7 +26,7 @@ use crate::{
 };
 
 async fn check(scene: &Scene, pool: &PgPool, scope: Scope) -> Report {
-    let parts = Parts { store: scene.store.clone(), pg: pool.clone(), broker: scene.operator.clone() };
+    let parts = Parts { store: Arc::clone(&scene.store), pg: pool.clone(), broker: scene.operator.clone() };
     verify::run(&parts, scope, &|_, _| {}).await.unwrap()
 }
 

@@ -101,9 +101,8 @@ fn sender(body: &Body) -> UserId {
     }
 }
 
-/// An event as the api leaves it after it was made and confirmed.
-async fn make_event(scene: &Scene, pool: &PgPool) {
-    let (event, owner) = (EventId::random(), UserId::random());
+/// Two changes of an event, in a chain.
+async fn write_history(scene: &Scene, event: EventId, owner: UserId) -> Vec<EventChange> {
     let mut hash: Option<String> = None;
     let mut changes = Vec::new();
     for (version, change) in [(1, ChangeKind::EventCreated), (2, ChangeKind::EventConfirmed)] {
@@ -135,6 +134,14 @@ async fn make_event(scene: &Scene, pool: &PgPool) {
         scene.store.write_event_change(&row).await.unwrap();
         changes.push(row);
     }
+    changes
+}
+
+/// An event as the api leaves it after it was made and confirmed.
+async fn make_event(scene: &Scene, pool: &PgPool) {
+    let (event, owner) = (EventId::random(), UserId::random());
+    let changes = write_history(scene, event, owner).await;
+    let hash = changes.last().and_then(|last| last.hash.clone());
     for statement in [
         "INSERT INTO users (id, display_name, created_at, updated_at) VALUES ($2, 'Ann', now(), now())",
         "INSERT INTO rooms (id, room_type, name, created_by, created_at, updated_at)
