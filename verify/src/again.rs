@@ -31,7 +31,10 @@ impl Check<'_> {
             return Ok(());
         }
         self.tell("second look");
-        self.wait_for_workers().await?;
+        // What is wrong with a whole stream is not mended by a worker.
+        if self.findings.kept.iter().any(|finding| !matches!(finding.place, Place::Stream { .. })) {
+            self.wait_for_workers().await?;
+        }
         self.dead = stream::dead_seqs(&self.parts.broker).await?;
         for finding in self.findings.kept.clone() {
             if !self.is_still_so(&finding).await? {
