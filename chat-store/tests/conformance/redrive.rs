@@ -10,14 +10,14 @@ use crate::{
 
 pub(crate) async fn what_was_given_up_is_written_over_its_skip(store: &Store) {
     let room = Room::new();
-    let (first, lost, last) = (room.says(2, "first"), room.says(4, "lost"), room.says(6, "last"));
+    let (first, lost, newest) = (room.says(2, "first"), room.says(4, "lost"), room.says(6, "last"));
     write(store, &first).await;
     store.write_skip(room.id, lost.seq, lost.logged_at).await.unwrap();
-    write(store, &last).await;
+    write(store, &newest).await;
     for _twice in 0..2 {
         assert_eq!(store.redrive(&lost).await.unwrap(), Outcome::Stored);
     }
-    let names = [(first.body.id(), "first"), (lost.body.id(), "lost"), (last.body.id(), "last")];
+    let names = [(first.body.id(), "first"), (lost.body.id(), "lost"), (newest.body.id(), "last")];
     let redriven = room.picture(store, &names).await;
 
     let never_lost = Room { id: Room::new().id, ..room.clone() };
