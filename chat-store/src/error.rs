@@ -20,3 +20,6 @@ pub enum StoreError {
     #[error("the message store refused: {0}")]
     Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
+
+/// Why nothing is written over another message.
+pub(crate) const OTHER_AT_SEQ: &str = "another message stands at this seq";

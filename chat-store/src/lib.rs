@@ -4,6 +4,7 @@
 //! write is idempotent and commutes with every other: any worker may make any of them, in any order,
 //! any number of times.
 
+mod audit;
 mod column;
 mod deed;
 mod entry;
@@ -16,9 +17,11 @@ mod storable;
 mod store;
 mod window;
 
+pub mod chain;
 pub mod postgres;
 pub mod scylla;
 
+pub use audit::{AuditPage, Audited, AuditedId, Fault, IdPage, MarkRow};
 pub use deed::{Deed, Permit};
 pub use entry::{Entry, Outcome, ReadMark};
 pub use error::StoreError;

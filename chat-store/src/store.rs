@@ -6,7 +6,9 @@ use schema::{
     id::{ChangeId, EventId, MessageId, RoomId, UserId},
 };
 
-use crate::{Entry, EventChange, Found, Head, LogRow, Outcome, Page, ReadMark, StoreError, Window};
+use crate::{
+    AuditPage, Entry, EventChange, Found, Head, IdPage, LogRow, MarkRow, Outcome, Page, ReadMark, StoreError, Window,
+};
 
 /// Up to what unread messages are counted: a phone shows 99+.
 pub(crate) const UNREAD_MAX: u32 = 100;
@@ -20,6 +22,11 @@ pub trait MessageStore: Send + Sync + 'static {
 
     /// Writes that `seq` of `room` can not be shown (it does not decode, or was refused).
     async fn write_skip(&self, room: RoomId, seq: u64, logged_at: Timestamp) -> Result<(), StoreError>;
+
+    /// Writes an entry that was given up, over the `skip` that was written at its seq. Whatever else keeps it from being
+    /// stored still does: then the skip stays, and the outcome says why. Safe to repeat, but not beside a worker that still
+    /// holds the entry.
+    async fn redrive(&self, entry: &Entry) -> Result<Outcome, StoreError>;
 
     /// A page of history for `reader`, in its present state. `limit` is 1 to 100.
     async fn history(&self, room: RoomId, reader: UserId, window: Window, limit: usize) -> Result<Page, StoreError>;
@@ -62,6 +69,19 @@ pub trait MessageStore: Send + Sync + 'static {
         before: Option<(Timestamp, ChangeId)>,
         limit: usize,
     ) -> Result<Vec<EventChange>, StoreError>;
+
+    /// Seqs above `above` with everything that the tables say of each, after `after`, in the store's own order of rooms;
+    /// about `limit` of them, and no room is ever held as a whole.
+    async fn audit(&self, after: Option<(RoomId, u64)>, above: u64, limit: usize) -> Result<AuditPage, StoreError>;
+
+    /// What the log has at these places (room, seq, time of the log), in their order; `None` where it has nothing.
+    async fn log_at(&self, places: &[(RoomId, u64, Timestamp)]) -> Result<Vec<Option<LogRow>>, StoreError>;
+
+    /// Ids after `after`, in the store's own order, and whether the log has them where they stand.
+    async fn audit_ids(&self, after: Option<MessageId>, limit: usize) -> Result<IdPage, StoreError>;
+
+    /// Read marks after `after`, in the store's own order; none after the last.
+    async fn audit_marks(&self, after: Option<(RoomId, UserId)>, limit: usize) -> Result<Vec<MarkRow>, StoreError>;
 
     /// The greatest seq ever stored; 0 for a new store.
     async fn high_water(&self) -> Result<u64, StoreError>;

@@ -12,6 +12,8 @@ use ops::{
 };
 use schema::stream::Sizes;
 
+use crate::{dead::DeadCommand, trace, verify};
+
 /// Stores what the log says, buries what can not be stored, and tells the senders.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "chat-worker", version)]
@@ -52,7 +54,7 @@ pub struct Config {
 }
 
 /// What the program can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Consume the streams until told to stop (the default).
     Run,
@@ -64,6 +66,15 @@ pub enum Command {
     /// stream holds is stored, then lets its numbers go on 1,000,000 above the greatest ever given. Needs the
     /// operator's NATS user in `NATS_URL`.
     ReopenLog,
+    /// Look at what could not be stored, try it again, or drop it.
+    #[command(subcommand)]
+    Dead(DeadCommand),
+    /// Check that the store holds what the log says, each message once, and that everything else follows from it.
+    ///
+    /// Ends with 0 when nothing is wrong, with 1 when something is, with 69 when it could not be checked.
+    Verify(verify::Arguments),
+    /// Tell the way of one message, hop by hop, with the times that are known.
+    Trace(trace::Arguments),
 }
 
 /// How large and how safe the streams are. A change is made by the next `migrate` or start of a worker.
@@ -105,8 +116,8 @@ pub struct WorkSettings {
 
 impl Config {
     /// What to do.
-    pub fn command(&self) -> Command {
-        self.command.unwrap_or(Command::Run)
+    pub fn command(&self) -> &Command {
+        self.command.as_ref().unwrap_or(&Command::Run)
     }
 
     /// Refuses what the process can not start with.

@@ -19,8 +19,8 @@ pub struct NotBuried(#[from] jetstream::context::PublishError);
 
 /// The server acts on headers that begin so: of a buried message they are kept under another name, or
 /// one of them (an expected sequence, a rollup) would have the burial refused for ever.
-const OBEYED: &str = "Nats-";
-const KEPT_AS: &str = "Timingle-Dead-Nats-";
+pub(crate) const OBEYED: &str = "Nats-";
+pub(crate) const KEPT_AS: &str = "Timingle-Dead-Nats-";
 
 impl DeadLetters {
     /// Buries on this broker.
@@ -39,7 +39,8 @@ impl DeadLetters {
     }
 }
 
-fn headers(delivery: &Delivery, reason: Reason) -> HeaderMap {
+/// The headers of a burial.
+pub(crate) fn headers(delivery: &Delivery, reason: Reason) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, values) in delivery.headers.iter().flat_map(HeaderMap::iter) {
         let name: &str = name.as_ref();

@@ -6,8 +6,11 @@
 
 pub mod backlog;
 pub mod breaker;
+pub mod conclusion;
 pub mod config;
+pub mod console;
 pub mod consumer;
+pub mod dead;
 pub mod dead_letter;
 pub mod delivery;
 pub mod held;
@@ -23,6 +26,8 @@ pub mod report;
 pub mod serve;
 pub mod settle;
 pub mod streams;
+pub mod trace;
 pub mod trying;
 pub mod verdict;
+pub mod verify;
 pub mod worker;

@@ -2,7 +2,12 @@
 
 use std::process::ExitCode;
 
-use chat_worker::config::{Command, Config};
+use chat_worker::{
+    conclusion::{self, Conclusion},
+    config::{Command, Config},
+    dead, trace, verify,
+};
+use ops::telemetry::{self, Metrics};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -10,12 +15,24 @@ async fn main() -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let result = match (config.command(), ops::telemetry::init(&config.log)) {
-        (_, Err(error)) => Err(error),
-        (Command::Run, Ok(metrics)) => chat_worker::serve::run(&config, metrics).await,
-        (Command::Migrate, Ok(_)) => chat_worker::migrate::run(&config).await,
-        (Command::Probe, Ok(_)) => ops::probe::ask(config.ops_listen).await,
-        (Command::ReopenLog, Ok(_)) => chat_worker::reopen::run(&config).await,
+    match config.command() {
+        Command::Run => logged(&config, async |metrics| chat_worker::serve::run(&config, metrics).await).await,
+        Command::Migrate => logged(&config, async |_| chat_worker::migrate::run(&config).await).await,
+        Command::Probe => logged(&config, async |_| ops::probe::ask(config.ops_listen).await).await,
+        Command::ReopenLog => logged(&config, async |_| chat_worker::reopen::run(&config).await).await,
+        Command::Dead(command) => answered(&config, async |_| dead::run(&config, command).await).await,
+        Command::Verify(arguments) => {
+            answered(&config, async |metrics| verify::run(&config, arguments, metrics).await).await
+        }
+        Command::Trace(arguments) => answered(&config, async |_| trace::run(&config, arguments).await).await,
+    }
+}
+
+/// A part of the service's life: what there is to say is logged.
+async fn logged(config: &Config, work: impl AsyncFnOnce(Metrics) -> anyhow::Result<()>) -> ExitCode {
+    let result = match telemetry::init(&config.log) {
+        Ok(metrics) => work(metrics).await,
+        Err(error) => Err(error),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -24,4 +41,12 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// An operator's question: the answer goes to the terminal.
+async fn answered(config: &Config, work: impl AsyncFnOnce(Metrics) -> anyhow::Result<Conclusion>) -> ExitCode {
+    conclusion::exit_code(match telemetry::init_beside_answer(&config.log) {
+        Ok(metrics) => work(metrics).await,
+        Err(error) => Err(error),
+    })
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
+use schema::clock::Timestamp;
 
 use crate::verdict::Reason;
 
@@ -78,6 +79,31 @@ pub(crate) fn newly_lost(stream: &'static str, messages: u64) {
 pub(crate) fn backlog(stream: &'static str, pending: u64, oldest: Duration) {
     gauge!("worker_pending", "stream" => stream).set(count(pending));
     gauge!("worker_oldest_unacked_seconds", "stream" => stream).set(oldest.as_secs_f64());
+}
+
+/// What a check of the whole came to.
+pub(crate) fn verified(report: &verify::Report, now: Timestamp) {
+    let verify::Checked { stream_messages, log_rows, ids, read_marks, events, event_changes, outbox_rows } =
+        report.checked;
+    let checked = [
+        ("stream_messages", stream_messages),
+        ("log_rows", log_rows),
+        ("ids", ids),
+        ("read_marks", read_marks),
+        ("events", events),
+        ("event_changes", event_changes),
+        ("outbox_rows", outbox_rows),
+    ];
+    for (what, number) in checked {
+        gauge!("worker_verify_checked", "what" => what).set(count(number));
+    }
+    let findings: u64 = report.by_kind.values().sum();
+    gauge!("worker_verify_findings").set(count(findings));
+    for (kind, number) in &report.by_kind {
+        gauge!("worker_verify_findings_of_kind", "kind" => *kind).set(count(*number));
+    }
+    gauge!("worker_verify_seconds").set(report.seconds);
+    gauge!("worker_verify_finished_at_seconds").set(count(u64::try_from(now.unix_millis() / 1000).unwrap_or(0)));
 }
 
 /// A gauge holds 2^53 exactly, far above what is counted here.

@@ -10,4 +10,5 @@ pub mod http;
 pub mod lifecycle;
 pub mod probe;
 pub mod settings;
+pub mod stored;
 pub mod telemetry;

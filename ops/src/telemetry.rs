@@ -7,11 +7,14 @@ use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util:
 
 use crate::database;
 
+/// What is logged unless told otherwise.
+const LOG_DEFAULT: &str = "info";
+
 /// What is logged.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LogSettings {
     /// What is logged, as a `tracing` filter: `info`, `info,gateway=debug` …
-    #[arg(long, env = "TIMINGLE_LOG", default_value = "info", value_parser = filter)]
+    #[arg(long, env = "TIMINGLE_LOG", default_value = LOG_DEFAULT, value_parser = filter)]
     pub log: String,
 }
 
@@ -70,6 +73,20 @@ pub fn init(settings: &LogSettings) -> anyhow::Result<Metrics> {
     let filter = EnvFilter::try_new(&settings.log)?;
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_filter(filter);
     tracing_subscriber::registry().with(lines).with(database::measure::layer()).init();
+    install_metrics()
+}
+
+/// The same for a command whose answer goes to standard output: it logs to standard error, and unless it was told
+/// otherwise only what is wrong.
+pub fn init_beside_answer(settings: &LogSettings) -> anyhow::Result<Metrics> {
+    let filter = if settings.log == LOG_DEFAULT { "warn" } else { &settings.log };
+    let filter = EnvFilter::try_new(filter)?;
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter);
+    subscriber.with_writer(std::io::stderr).init();
+    install_metrics()
+}
+
+fn install_metrics() -> anyhow::Result<Metrics> {
     let metrics = Metrics::new()?;
     metrics::set_global_recorder(Arc::clone(&metrics.recorder))
         .map_err(|_taken| anyhow::anyhow!("metrics were set up twice"))?;

@@ -156,6 +156,13 @@ impl EnsureError {
     }
 }
 
+/// How many messages a stream dropped that nobody had acknowledged.
+///
+/// A fresh consumer of a stream that begins at 1,000 has its floor at 999: nothing is lost.
+pub fn lost(first_seq: u64, ack_floor: u64) -> u64 {
+    first_seq.saturating_sub(ack_floor.saturating_add(1))
+}
+
 /// Makes sure that all four streams and their consumers are there as defined.
 ///
 /// `high_water` is the greatest seq the message store has ever held: a new `CHAT_MESSAGES` begins
@@ -235,4 +242,21 @@ fn reconcile(found: &Config, wanted: Config) -> Result<Config, EnsureError> {
         num_replicas: wanted.num_replicas,
         ..found.clone()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_is_what_was_dropped_above_the_ack_floor() {
+        let check = |first_seq, ack_floor, expected| assert_eq!(lost(first_seq, ack_floor), expected);
+        check(0, 0, 0); // a stream that has never held anything
+        check(1, 0, 0);
+        check(1, 500, 0);
+        check(1000, 999, 0);
+        check(1000, 998, 1);
+        check(1000, 0, 999);
+        check(501, 500, 0);
+    }
 }

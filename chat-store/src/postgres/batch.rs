@@ -62,7 +62,7 @@ pub(super) async fn write(pool: &Pool, entries: &[Entry]) -> Result<Vec<Outcome>
     for (entry, text) in entries.iter().zip(texts) {
         let outcome = match text {
             Ok(_) if standing.contains(&(entry.body.id(), entry.seq)) => Outcome::Stored,
-            Ok(text) => settle::settle(pool, entry, text).await?,
+            Ok(text) => settle::settle(pool, entry, text, settle::Before::Nothing).await?,
             Err(refusal) => {
                 log::write_skip(pool, entry.room_id, entry.seq, entry.logged_at).await?;
                 refusal

@@ -6,6 +6,7 @@ use schema::{
     frame::history::HistoryItem,
     id::{MessageId, RoomId, UserId},
 };
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -96,6 +97,26 @@ pub(super) async fn page(
         has_more_before: cut.has_more_before,
         has_more_after: cut.has_more_after,
     })
+}
+
+/// Every item above `above`, by room and seq, after `after`.
+pub(super) async fn list_from(
+    tx: &mut PgConnection,
+    after: (Uuid, i64),
+    above: u64,
+    limit: usize,
+) -> Result<Vec<Item>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT * FROM chat_messages_by_event
+         WHERE (event_id, seq) > ($1, $2) AND seq > $3 ORDER BY event_id, seq LIMIT $4",
+    )
+    .bind(after.0)
+    .bind(after.1)
+    .bind(column::of_seq(above))
+    .bind(column::of_limit(limit))
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter().map(Row::decode).collect()
 }
 
 /// One item, if it stands in this room.

@@ -10,7 +10,7 @@ use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Entry, LogRow, StoreError, column};
+use crate::{Entry, LogRow, StoreError, column, error::OTHER_AT_SEQ};
 
 const TABLE: &str = "room_log_by_event";
 
@@ -48,6 +48,28 @@ pub(super) async fn write_skip(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Takes a skip away.
+pub(super) async fn lift_skip(db: impl PgExecutor<'_>, room: RoomId, seq: u64) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM room_log_by_event WHERE event_id = $1 AND seq = $2 AND kind IS NULL")
+        .bind(room)
+        .bind(column::of_seq(seq))
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Refuses when something else stands at the seq of `entry`.
+pub(super) async fn expect_id(db: impl PgExecutor<'_>, entry: &Entry) -> Result<(), StoreError> {
+    let row: Option<(Option<Uuid>,)> =
+        sqlx::query_as("SELECT id FROM room_log_by_event WHERE event_id = $1 AND seq = $2")
+            .bind(entry.room_id)
+            .bind(column::of_seq(entry.seq))
+            .fetch_optional(db)
+            .await?;
+    let is_own = row.is_some_and(|(id,)| id == Some(entry.body.id().as_uuid()));
+    if is_own { Ok(()) } else { Err(StoreError::Refused(OTHER_AT_SEQ.into())) }
 }
 
 /// Turns a seq that is there into a skip.
@@ -122,16 +144,64 @@ pub(super) async fn read(pool: &Pool, room: RoomId, after: u64, limit: usize) ->
     .bind(column::of_limit(limit))
     .fetch_all(pool)
     .await?;
-    let decode = |row: Row| {
-        Ok(LogRow {
-            seq: column::seq(row.seq, TABLE, room)?,
-            kind: column::kind(row.kind.as_deref(), TABLE, room)?,
-            id: row.id.map(MessageId::from_uuid),
-            created_at: row.created_at.into(),
-            body: row.body,
-        })
-    };
-    rows.into_iter().map(decode).collect()
+    rows.into_iter().map(|row| decode(row, room)).collect()
+}
+
+fn decode(row: Row, room: RoomId) -> Result<LogRow, StoreError> {
+    Ok(LogRow {
+        seq: column::seq(row.seq, TABLE, room)?,
+        kind: column::kind(row.kind.as_deref(), TABLE, room)?,
+        id: row.id.map(MessageId::from_uuid),
+        created_at: row.created_at.into(),
+        body: row.body,
+    })
+}
+
+#[derive(sqlx::FromRow)]
+struct PlacedRow {
+    event_id: Uuid,
+    #[sqlx(flatten)]
+    row: Row,
+}
+
+impl PlacedRow {
+    fn decode(self) -> Result<(RoomId, LogRow), StoreError> {
+        let room = RoomId::from_uuid(self.event_id);
+        Ok((room, decode(self.row, room)?))
+    }
+}
+
+/// Every seq above `above`, by room and seq, after `after`.
+pub(super) async fn list_from(
+    tx: &mut PgConnection,
+    after: (Uuid, i64),
+    above: u64,
+    limit: usize,
+) -> Result<Vec<(RoomId, LogRow)>, StoreError> {
+    let rows: Vec<PlacedRow> = sqlx::query_as(
+        "SELECT event_id, seq, kind, id, created_at, body FROM room_log_by_event
+         WHERE (event_id, seq) > ($1, $2) AND seq > $3 ORDER BY event_id, seq LIMIT $4",
+    )
+    .bind(after.0)
+    .bind(after.1)
+    .bind(column::of_seq(above))
+    .bind(column::of_limit(limit))
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter().map(PlacedRow::decode).collect()
+}
+
+/// What stands at these places, in no order.
+pub(super) async fn list_at(pool: &Pool, rooms: &[Uuid], seqs: &[i64]) -> Result<Vec<(RoomId, LogRow)>, StoreError> {
+    let rows: Vec<PlacedRow> = sqlx::query_as(
+        "SELECT event_id, seq, kind, id, created_at, body FROM room_log_by_event
+         JOIN unnest($1::uuid[], $2::bigint[]) AS wanted (event_id, seq) USING (event_id, seq)",
+    )
+    .bind(rooms)
+    .bind(seqs)
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(PlacedRow::decode).collect()
 }
 
 /// The greatest seq of the room; 0 without any.

@@ -4,6 +4,7 @@
 //! (`batch`); whatever meets something that is there already takes the slow way under row locks
 //! (`settle`).
 
+mod audit;
 mod batch;
 mod change;
 mod claim;
@@ -27,7 +28,10 @@ use schema::{
     id::{ChangeId, EventId, MessageId, RoomId, UserId},
 };
 
-use crate::{Entry, EventChange, Found, Head, LogRow, MessageStore, Outcome, Page, ReadMark, StoreError, Window};
+use crate::{
+    AuditPage, Entry, EventChange, Found, Head, IdPage, LogRow, MarkRow, MessageStore, Outcome, Page, ReadMark,
+    StoreError, Window, storable,
+};
 
 /// Messages in PostgreSQL.
 #[derive(Clone, Debug)]
@@ -50,6 +54,13 @@ impl MessageStore for PostgresStore {
 
     async fn write_skip(&self, room: RoomId, seq: u64, logged_at: Timestamp) -> Result<(), StoreError> {
         log::write_skip(&self.pool, room, seq, logged_at).await
+    }
+
+    async fn redrive(&self, entry: &Entry) -> Result<Outcome, StoreError> {
+        match storable::text_of(entry) {
+            Ok(text) => settle::settle(&self.pool, entry, text, settle::Before::GivenUp).await,
+            Err(refusal) => Ok(refusal),
+        }
     }
 
     async fn history(&self, room: RoomId, reader: UserId, window: Window, limit: usize) -> Result<Page, StoreError> {
@@ -103,6 +114,22 @@ impl MessageStore for PostgresStore {
         limit: usize,
     ) -> Result<Vec<EventChange>, StoreError> {
         event_history::read(&self.pool, event, before, limit).await
+    }
+
+    async fn audit(&self, after: Option<(RoomId, u64)>, above: u64, limit: usize) -> Result<AuditPage, StoreError> {
+        audit::page(&self.pool, after, above, limit).await
+    }
+
+    async fn log_at(&self, places: &[(RoomId, u64, Timestamp)]) -> Result<Vec<Option<LogRow>>, StoreError> {
+        audit::log_at(&self.pool, places).await
+    }
+
+    async fn audit_ids(&self, after: Option<MessageId>, limit: usize) -> Result<IdPage, StoreError> {
+        audit::ids(&self.pool, after, limit).await
+    }
+
+    async fn audit_marks(&self, after: Option<(RoomId, UserId)>, limit: usize) -> Result<Vec<MarkRow>, StoreError> {
+        audit::marks(&self.pool, after, limit).await
     }
 
     async fn high_water(&self) -> Result<u64, StoreError> {

@@ -28,18 +28,27 @@ use crate::{
 /// order, so this is for deadlocks over indexes that we did not think of.
 const DEADLOCKS_MAX: u32 = 5;
 
+/// What became of an entry before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    /// Nothing, or it was stored.
+    Nothing,
+    /// It was given up: a skip stands at its seq, which makes way if the entry can be stored now.
+    GivenUp,
+}
+
 /// Writes one entry, whose body is `text`.
-pub(super) async fn settle(pool: &Pool, entry: &Entry, text: &str) -> Result<Outcome, StoreError> {
+pub(super) async fn settle(pool: &Pool, entry: &Entry, text: &str, before: Before) -> Result<Outcome, StoreError> {
     let mut deadlocks = 0;
     loop {
-        match in_transaction(pool, entry, text).await {
+        match in_transaction(pool, entry, text, before).await {
             Err(error) if error::is_deadlock(&error) && deadlocks < DEADLOCKS_MAX => deadlocks += 1,
             outcome => return outcome,
         }
     }
 }
 
-async fn in_transaction(pool: &Pool, entry: &Entry, text: &str) -> Result<Outcome, StoreError> {
+async fn in_transaction(pool: &Pool, entry: &Entry, text: &str, before: Before) -> Result<Outcome, StoreError> {
     let id = entry.body.id();
     let mut ids: BTreeSet<MessageId> = [id].into_iter().chain(target_of(&entry.body)).collect();
     loop {
@@ -52,7 +61,20 @@ async fn in_transaction(pool: &Pool, entry: &Entry, text: &str) -> Result<Outcom
             tx.rollback().await?;
             continue;
         }
+        match before {
+            Before::Nothing => {}
+            Before::GivenUp => log::lift_skip(&mut *tx, entry.room_id, entry.seq).await?,
+        }
         let outcome = under_locks(&mut tx, entry, text, own, &claims).await?;
+        match (before, outcome) {
+            (Before::Nothing, _) => {}
+            (Before::GivenUp, Outcome::Stored) => log::expect_id(&mut *tx, entry).await?,
+            // As it was: the skip stays.
+            (Before::GivenUp, Outcome::Duplicate { .. } | Outcome::Refused(_)) => {
+                tx.rollback().await?;
+                return Ok(outcome);
+            }
+        }
         tx.commit().await?;
         return Ok(outcome);
     }

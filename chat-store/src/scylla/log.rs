@@ -36,14 +36,42 @@ impl Place {
         self.created_at.unix_millis().saturating_mul(1000)
     }
 
-    /// That of a skip or an erasure: it wins over the seq itself in any order.
-    fn overruled(&self) -> i64 {
+    /// That of the skip of what was given up: it wins over the seq itself in any order.
+    fn given_up(&self) -> i64 {
         self.logged() + 1
+    }
+
+    /// That of what was given up, and could be stored after all.
+    fn redriven(&self) -> i64 {
+        self.logged() + 2
+    }
+
+    /// That of a skip which follows from what else is known, and of an erasure: it wins over all of them.
+    fn overruled(&self) -> i64 {
+        self.logged() + 3
     }
 
     pub(super) fn key(&self) -> (Uuid, i32, i64) {
         (self.room_id.as_uuid(), bucket::month(self.created_at), column::of_seq(self.seq))
     }
+}
+
+/// Why a seq can not be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Skip {
+    /// It was given up, or no store can hold it: an operator may know better later.
+    GivenUp,
+    /// It follows from what else stands under its id or its message's, for good.
+    Overruled,
+}
+
+/// What became of a seq before it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    /// Nothing, or it was stored.
+    Nothing,
+    /// It was given up: a skip stands there.
+    GivenUp,
 }
 
 /// Writes the seq of `entry`, without its text if it was deleted by now.
@@ -53,11 +81,13 @@ pub(super) fn insert(
     entry: &Entry,
     body: &str,
     erased_seq: Option<u64>,
+    before: Before,
 ) -> Mutation {
     let (room, month, seq) = place.key();
-    let (body, written_at) = match erased_seq {
-        Some(_) => (erasure::erase(body), place.overruled()),
-        None => (body.to_owned(), place.logged()),
+    let (body, written_at) = match (erased_seq, before) {
+        (Some(_), _) => (erasure::erase(body), place.overruled()),
+        (None, Before::GivenUp) => (body.to_owned(), place.redriven()),
+        (None, Before::Nothing) => (body.to_owned(), place.logged()),
     };
     let bytes = body.len();
     let values = (
@@ -75,8 +105,12 @@ pub(super) fn insert(
 }
 
 /// Writes a skip, also over what was there.
-pub(super) fn skip(store: &ScyllaStore, place: &Place) -> Mutation {
+pub(super) fn skip(store: &ScyllaStore, place: &Place, why: Skip) -> Mutation {
     let (room, month, seq) = place.key();
+    let written_at = match why {
+        Skip::GivenUp => place.given_up(),
+        Skip::Overruled => place.overruled(),
+    };
     let values = (
         room,
         month,
@@ -86,7 +120,7 @@ pub(super) fn skip(store: &ScyllaStore, place: &Place) -> Mutation {
         CqlTimestamp(place.created_at.unix_millis()),
         None::<&str>,
         given(None::<i64>),
-        place.overruled(),
+        written_at,
     );
     Mutation::new(place.partition(), &store.statements.log_insert, values)
 }
@@ -118,6 +152,18 @@ struct Row {
 pub(super) async fn body(store: &ScyllaStore, place: &Place) -> Result<Option<String>, StoreError> {
     let rows: Vec<Row> = store.rows(&store.statements.log_one, place.key()).await?;
     Ok(rows.into_iter().find_map(|row| row.body))
+}
+
+/// The id of what stands at a seq; `None` for a skip, and for a seq that is not there.
+pub(super) async fn id(store: &ScyllaStore, place: &Place) -> Result<Option<Uuid>, StoreError> {
+    let rows: Vec<Row> = store.rows(&store.statements.log_one, place.key()).await?;
+    Ok(rows.into_iter().find_map(|row| row.id))
+}
+
+/// What stands at a seq; `None` for one that is not there.
+pub(super) async fn at(store: &ScyllaStore, place: &Place) -> Result<Option<LogRow>, StoreError> {
+    let rows: Vec<Row> = store.rows(&store.statements.log_one, place.key()).await?;
+    rows.into_iter().next().map_or(Ok(None), |row| decode(row, place.room_id))
 }
 
 /// Every seq above `after`, ascending.
@@ -164,9 +210,11 @@ async fn read_month(
 /// `None` for a mark upon a seq that is still to come.
 fn decode(row: Row, room: RoomId) -> Result<Option<LogRow>, StoreError> {
     let Some(created_at) = row.created_at else { return Ok(None) };
-    let body = match row.erased_seq {
-        Some(_) => row.body.as_deref().map(erasure::erase),
-        None => row.body,
+    let body = match (&row.kind, row.erased_seq) {
+        // A skip; its text may have been blanked after it.
+        (None, _) => None,
+        (Some(_), Some(_)) => row.body.as_deref().map(erasure::erase),
+        (Some(_), None) => row.body,
     };
     Ok(Some(LogRow {
         seq: column::seq(row.seq, TABLE, room)?,

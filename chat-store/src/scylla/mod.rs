@@ -4,6 +4,7 @@
 //! timestamp (`statement`), and what depends on more than one entry is settled by whoever sees them all
 //! (`claim`).
 
+mod audit;
 mod bucket;
 mod claim;
 mod connect;
@@ -37,7 +38,10 @@ use schema::{
 
 pub use self::connect::migrate;
 use self::statement::Statements;
-use crate::{Entry, EventChange, Found, Head, LogRow, MessageStore, Outcome, Page, ReadMark, StoreError, Window};
+use crate::{
+    AuditPage, Entry, EventChange, Found, Head, IdPage, LogRow, MarkRow, MessageStore, Outcome, Page, ReadMark,
+    StoreError, Window,
+};
 
 /// Messages in a CQL cluster.
 #[derive(Debug)]
@@ -73,6 +77,10 @@ impl MessageStore for ScyllaStore {
 
     async fn write_skip(&self, room: RoomId, seq: u64, logged_at: Timestamp) -> Result<(), StoreError> {
         write::write_skip(self, room, seq, logged_at).await
+    }
+
+    async fn redrive(&self, entry: &Entry) -> Result<Outcome, StoreError> {
+        write::redrive(self, entry).await
     }
 
     async fn history(&self, room: RoomId, reader: UserId, window: Window, limit: usize) -> Result<Page, StoreError> {
@@ -126,6 +134,22 @@ impl MessageStore for ScyllaStore {
         limit: usize,
     ) -> Result<Vec<EventChange>, StoreError> {
         event_history::read(self, event, before, limit).await
+    }
+
+    async fn audit(&self, after: Option<(RoomId, u64)>, above: u64, limit: usize) -> Result<AuditPage, StoreError> {
+        audit::page(self, after, above, limit).await
+    }
+
+    async fn log_at(&self, places: &[(RoomId, u64, Timestamp)]) -> Result<Vec<Option<LogRow>>, StoreError> {
+        audit::log_at(self, places).await
+    }
+
+    async fn audit_ids(&self, after: Option<MessageId>, limit: usize) -> Result<IdPage, StoreError> {
+        audit::ids(self, after, limit).await
+    }
+
+    async fn audit_marks(&self, after: Option<(RoomId, UserId)>, limit: usize) -> Result<Vec<MarkRow>, StoreError> {
+        audit::marks(self, after, limit).await
     }
 
     async fn high_water(&self) -> Result<u64, StoreError> {

@@ -56,18 +56,24 @@ struct Row {
 
 /// Where a message's reactions stand in the log.
 pub(super) async fn places(store: &ScyllaStore, message: MessageId) -> Result<Vec<Place>, StoreError> {
+    Ok(list(store, message).await?.into_iter().map(|(place, _, _)| place).collect())
+}
+
+/// A message's reactions: where they stand in the log, which emoji, and whether it came or went.
+pub(super) async fn list(store: &ScyllaStore, message: MessageId) -> Result<Vec<(Place, String, bool)>, StoreError> {
     let rows: Vec<Row> = store.rows(&store.statements.reactions, (message.as_uuid(),)).await?;
-    let mut places = Vec::new();
+    let mut reactions = Vec::new();
     for row in rows {
         if let (Some(room), Some(created_at)) = (row.event_id, row.created_at) {
-            places.push(Place {
+            let place = Place {
                 room_id: RoomId::from_uuid(room),
                 seq: column::seq(row.seq, TABLE, message)?,
                 created_at: timestamp(created_at, TABLE, message)?,
-            });
+            };
+            reactions.push((place, row.emoji.unwrap_or_default(), row.is_added == Some(true)));
         }
     }
-    Ok(places)
+    Ok(reactions)
 }
 
 /// Counts what stands under `items`, for `reader`.

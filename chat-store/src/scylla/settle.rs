@@ -12,7 +12,7 @@ use super::{
     ScyllaStore,
     claim::{self, Claim, Kept, Known},
     item_row::{self, State},
-    log::{self, Place},
+    log::{self, Place, Skip},
     mutation::{Mutation, Partition},
     reaction,
     statement::FINAL,
@@ -83,7 +83,7 @@ impl Effects {
     fn demote(&mut self, store: &ScyllaStore, known: &Known) {
         for second in known.claims.iter().skip(1) {
             let place = second.place();
-            self.mutations.push(log::skip(store, &place));
+            self.mutations.push(log::skip(store, &place, Skip::Overruled));
             if matches!(second.at.kind, Kind::Message | Kind::System) {
                 self.mutations.push(item_row::delete(store, &place));
             }
@@ -98,7 +98,7 @@ impl Effects {
     }
 
     fn refuse(&mut self, store: &ScyllaStore, place: &Place) {
-        self.mutations.push(log::skip(store, place));
+        self.mutations.push(log::skip(store, place, Skip::Overruled));
         self.refused.insert((place.room_id, place.seq));
     }
 

@@ -130,6 +130,15 @@ statements! {
     event_before = "SELECT changed_at, change_id, change, version, actor_id, fields, added, removed, hash
         FROM event_history WHERE event_id = ? AND (changed_at, change_id) < (?, ?) LIMIT ?";
 
+    rooms_first = "SELECT DISTINCT event_id FROM chat_buckets_by_event LIMIT ?";
+    rooms_after = "SELECT DISTINCT event_id FROM chat_buckets_by_event WHERE token(event_id) > token(?) LIMIT ?";
+    ids_first = "SELECT DISTINCT message_id FROM chat_message_ids LIMIT ?";
+    ids_after = "SELECT DISTINCT message_id FROM chat_message_ids WHERE token(message_id) > token(?) LIMIT ?";
+    marks_first = "SELECT event_id, user_id, seq FROM read_marks_by_event LIMIT ?";
+    marks_after = "SELECT event_id, user_id, seq FROM read_marks_by_event WHERE token(event_id) > token(?) LIMIT ?";
+    marks_of_room = "SELECT event_id, user_id, seq FROM read_marks_by_event
+        WHERE event_id = ? AND user_id > ? LIMIT ?";
+
     high_water_raise = "INSERT INTO log_high_water (name, seq) VALUES (?, ?) USING TIMESTAMP ?";
     high_water = "SELECT seq FROM log_high_water WHERE name = ?";
     ping = "SELECT key FROM system.local";

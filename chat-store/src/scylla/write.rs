@@ -20,13 +20,13 @@ use super::{
     bucket::{self, Bucket},
     claim::{self, Known},
     item_row::{self, State},
-    log::{self, Place},
+    log::{self, Before, Place, Skip},
     mutation::{self, Mutation, Partition},
     reaction,
     settle::Effects,
     statement::higher_wins,
 };
-use crate::{Entry, Outcome, StoreError, column, item::Item, standing::target_of, storable};
+use crate::{Entry, Outcome, StoreError, column, error::OTHER_AT_SEQ, item::Item, standing::target_of, storable};
 
 /// Everything known of the ids that a batch touches.
 type KnownIds = HashMap<MessageId, Known>;
@@ -52,13 +52,39 @@ pub(super) async fn write(store: &ScyllaStore, entries: &[Entry]) -> Result<Vec<
             Err(refusal) => refusal,
         };
         match (outcome, text) {
-            (Outcome::Stored, Ok(text)) => rows.add(store, entry, text, &effects),
-            _ => rows.add_skip(store, &place(entry)),
+            (Outcome::Stored, Ok(text)) => rows.add(store, entry, text, &effects, Before::Nothing),
+            (_, Ok(_)) => rows.add_skip(store, &place(entry), Skip::Overruled),
+            (_, Err(_)) => rows.add_skip(store, &place(entry), Skip::GivenUp),
         }
         outcomes.push(outcome);
     }
     mutation::run(&store.session, rows.finish(store)).await?;
     Ok(outcomes)
+}
+
+/// Writes an entry over the skip of what was given up.
+pub(super) async fn redrive(store: &ScyllaStore, entry: &Entry) -> Result<Outcome, StoreError> {
+    let text = match storable::text_of(entry) {
+        Ok(text) => text,
+        Err(refusal) => return Ok(refusal),
+    };
+    let (id, there) = (entry.body.id().as_uuid(), log::id(store, &place(entry)).await?);
+    if there.is_some_and(|there| there != id) {
+        return Err(StoreError::Refused(OTHER_AT_SEQ.into()));
+    }
+    let known = claim_ids(store, &[entry]).await?;
+    let mut effects = Effects::default();
+    for (id, known) in &known {
+        effects.settle(store, *id, known, &[entry]).await?;
+    }
+    mutation::run(&store.session, std::mem::take(&mut effects.mutations)).await?;
+    let outcome = judge(entry, &known, &effects);
+    if outcome == Outcome::Stored {
+        let mut rows = Rows::default();
+        rows.add(store, entry, text, &effects, Before::GivenUp);
+        mutation::run(&store.session, rows.finish(store)).await?;
+    }
+    Ok(outcome)
 }
 
 /// Writes that a seq can not be shown.
@@ -69,7 +95,7 @@ pub(super) async fn write_skip(
     created_at: Timestamp,
 ) -> Result<(), StoreError> {
     let mut rows = Rows::default();
-    rows.add_skip(store, &Place { room_id, seq, created_at });
+    rows.add_skip(store, &Place { room_id, seq, created_at }, Skip::GivenUp);
     mutation::run(&store.session, rows.finish(store)).await
 }
 
@@ -154,10 +180,10 @@ struct Rows {
 }
 
 impl Rows {
-    fn add(&mut self, store: &ScyllaStore, entry: &Entry, text: &str, effects: &Effects) {
+    fn add(&mut self, store: &ScyllaStore, entry: &Entry, text: &str, effects: &Effects, before: Before) {
         let place = place(entry);
         let erased_seq = effects.erased.get(&(entry.room_id, entry.seq)).copied();
-        self.mutations.push(log::insert(store, &place, entry, text, erased_seq));
+        self.mutations.push(log::insert(store, &place, entry, text, erased_seq, before));
         widen(&mut self.room_months, entry.room_id, &place);
         let Some(mut item) = Item::of(entry) else { return };
         let head = self.heads.entry(entry.room_id).or_insert((entry.seq, entry.logged_at));
@@ -175,8 +201,8 @@ impl Rows {
         self.mutations.push(item_row::insert(store, item, state));
     }
 
-    fn add_skip(&mut self, store: &ScyllaStore, place: &Place) {
-        self.mutations.push(log::skip(store, place));
+    fn add_skip(&mut self, store: &ScyllaStore, place: &Place, why: Skip) {
+        self.mutations.push(log::skip(store, place, why));
         widen(&mut self.room_months, place.room_id, place);
     }
 

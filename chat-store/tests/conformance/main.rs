@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a case fails by panicking")]
 
+mod audit;
 mod change;
 mod duplicate;
 mod event_history;
@@ -16,6 +17,7 @@ mod message;
 mod month;
 mod page;
 mod reaction;
+mod redrive;
 mod room;
 mod stores;
 
@@ -110,6 +112,16 @@ conformance! {
         marks_are_of_one_room_and_of_who_is_asked_for
         many_readers_are_counted_as_one_by_one
     }
+    redrive {
+        what_was_given_up_is_written_over_its_skip
+        a_redriven_message_is_changed_like_any_other
+        what_may_not_be_stored_stays_a_skip_when_it_is_redriven
+        nothing_is_redriven_over_another_message
+    }
+    audit {
+        tables_agree_after_everything_that_can_happen
+        the_log_is_asked_for_at_places
+    }
     event_history {
         an_events_changes_are_read_newest_first
         the_same_change_again_is_one_row
@@ -125,6 +137,20 @@ mod own {
         let keyspace = crate::stores::Keyspace::create().await;
         crate::high_water::a_new_store_has_no_mark(&keyspace.store().await).await;
         keyspace.drop().await;
+    }
+
+    #[tokio::test]
+    async fn a_whole_keyspace_is_walked_page_by_page() {
+        let keyspace = crate::stores::Keyspace::create().await;
+        crate::audit::a_whole_store_is_walked_page_by_page(&keyspace.store().await).await;
+        keyspace.drop().await;
+    }
+
+    #[tokio::test]
+    async fn a_whole_database_is_walked_page_by_page() {
+        let database = crate::stores::Database::create().await;
+        crate::audit::a_whole_store_is_walked_page_by_page(&database.store()).await;
+        database.drop().await;
     }
 
     #[tokio::test]

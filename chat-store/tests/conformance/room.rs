@@ -156,6 +156,11 @@ impl Room {
     }
 }
 
+/// The same entry at another seq.
+pub(crate) fn at(entry: &Entry, seq: u64) -> Entry {
+    Entry { seq, logged_at: time(seq), ..entry.clone() }
+}
+
 /// Writes one entry.
 pub(crate) async fn write(store: &Store, entry: &Entry) -> Outcome {
     write_all(store, std::slice::from_ref(entry)).await.pop().unwrap()

@@ -42,15 +42,7 @@ impl Job for EventChangeJob {
     }
 
     fn read(&self, delivery: &Delivery) -> Result<Option<EventChange>, Reason> {
-        let change: Change = serde_json::from_slice(&delivery.payload).map_err(|_other_json| Reason::NotAChange)?;
-        if ChangeKind::parse(&delivery.subject) != Some(change.change) {
-            return Err(Reason::NotAChange);
-        }
-        if !has_history(change.change) {
-            return Ok(None);
-        }
-        let event_id = change.event_id.ok_or(Reason::NotAChange)?;
-        Ok(Some(row(event_id, change)))
+        read(delivery)
     }
 
     async fn write(&self, items: &[Option<EventChange>]) -> Result<Vec<Outcome>, StoreError> {
@@ -68,6 +60,19 @@ impl Job for EventChangeJob {
     fn saved(&self, _delivery: &Delivery, _change: &Option<EventChange>, _seq: u64) {}
 
     fn refused(&self, _delivery: &Delivery, _change: Option<&Option<EventChange>>, _code: Code) {}
+}
+
+/// The row that a change is; `None` for one without a history.
+pub(crate) fn read(delivery: &Delivery) -> Result<Option<EventChange>, Reason> {
+    let change: Change = serde_json::from_slice(&delivery.payload).map_err(|_other_json| Reason::NotAChange)?;
+    if ChangeKind::parse(&delivery.subject) != Some(change.change) {
+        return Err(Reason::NotAChange);
+    }
+    if !has_history(change.change) {
+        return Ok(None);
+    }
+    let event_id = change.event_id.ok_or(Reason::NotAChange)?;
+    Ok(Some(row(event_id, change)))
 }
 
 const fn has_history(kind: ChangeKind) -> bool {

@@ -43,19 +43,7 @@ impl Job for MessageJob {
     }
 
     fn read(&self, delivery: &Delivery) -> Result<Entry, Reason> {
-        let room_id = delivery.room().ok_or(Reason::NotARoom)?;
-        let (Headers { sender, is_moderator, .. }, body) =
-            envelope::read(ChatSubject(room_id), delivery.headers.as_ref(), &delivery.payload)
-                .map_err(Reason::Malformed)?;
-        Ok(Entry {
-            room_id,
-            seq: delivery.seq,
-            logged_at: delivery.logged_at,
-            sender,
-            is_moderator,
-            raw: delivery.payload.clone(),
-            body,
-        })
+        read(delivery)
     }
 
     async fn write(&self, items: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
@@ -91,6 +79,23 @@ impl Job for MessageJob {
             self.reporter.refused(gateway, refused);
         }
     }
+}
+
+/// The entry that a message of the log is.
+pub(crate) fn read(delivery: &Delivery) -> Result<Entry, Reason> {
+    let room_id = delivery.room().ok_or(Reason::NotARoom)?;
+    let (Headers { sender, is_moderator, .. }, body) =
+        envelope::read(ChatSubject(room_id), delivery.headers.as_ref(), &delivery.payload)
+            .map_err(Reason::Malformed)?;
+    Ok(Entry {
+        room_id,
+        seq: delivery.seq,
+        logged_at: delivery.logged_at,
+        sender,
+        is_moderator,
+        raw: delivery.payload.clone(),
+        body,
+    })
 }
 
 fn gateway(delivery: &Delivery) -> Option<GatewayId> {

@@ -12,7 +12,7 @@ use sqlx::PgPool;
 
 use crate::harness::Scene;
 
-fn change(kind: ChangeKind, event_id: Option<EventId>) -> Change {
+pub(crate) fn change(kind: ChangeKind, event_id: Option<EventId>) -> Change {
     Change {
         id: ChangeId::random(),
         change: kind,

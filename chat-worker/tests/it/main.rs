@@ -4,6 +4,7 @@
 
 mod broker_faults;
 mod changes;
+mod dead;
 mod event_changes;
 mod harness;
 mod loss;
@@ -14,3 +15,5 @@ mod process;
 mod storing;
 mod suspects;
 mod unreliable;
+mod verify;
+mod world;

@@ -15,13 +15,21 @@ use tokio::process::{Child, Command};
 
 use crate::harness::{Scene, eventually};
 
-struct Program {
-    environment: Vec<(&'static str, String)>,
+pub(crate) struct Program {
+    pub(crate) environment: Vec<(&'static str, String)>,
     ops: SocketAddr,
 }
 
+/// What a command said, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) answer: String,
+    pub(crate) beside: String,
+}
+
 impl Program {
-    fn new(scene: &Scene, pool: &PgPool) -> Self {
+    pub(crate) fn new(scene: &Scene, pool: &PgPool) -> Self {
         // Bound and let go: the next to ask gets another one.
         let ops = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let environment = vec![
@@ -39,6 +47,21 @@ impl Program {
         command.args(arguments).env_clear().envs(self.environment.iter().cloned());
         command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         command
+    }
+
+    /// With the operator's NATS user.
+    pub(crate) fn of_operator(scene: &Scene, pool: &PgPool) -> Self {
+        let mut program = Self::new(scene, pool);
+        program.environment.push(("NATS_URL", scene.nats.url("operator")));
+        program
+    }
+
+    /// Runs a command to its end.
+    pub(crate) async fn says(&self, arguments: &[&str]) -> Said {
+        let mut command = self.command(arguments);
+        let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().await.unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Said { code: output.status.code(), answer: text(output.stdout), beside: text(output.stderr) }
     }
 
     async fn exit_code(&self, arguments: &[&str]) -> Option<i32> {

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chat_store::{Entry, EventChange, Found, Head, LogRow, MessageStore, Outcome, Page, ReadMark, StoreError, Window};
+use chat_store::{
+    AuditPage, Entry, EventChange, Found, Head, IdPage, LogRow, MarkRow, MessageStore, Outcome, Page, ReadMark,
+    StoreError, Window,
+};
 use schema::{
     clock::Timestamp,
     frame::history::HistoryItem,
@@ -118,6 +121,11 @@ impl MessageStore for UnreliableStore {
         self.inner.write_skip(room, seq, logged_at).await
     }
 
+    async fn redrive(&self, entry: &Entry) -> Result<Outcome, StoreError> {
+        self.faults.check_up()?;
+        self.inner.redrive(entry).await
+    }
+
     async fn history(&self, room: RoomId, reader: UserId, window: Window, limit: usize) -> Result<Page, StoreError> {
         self.inner.history(room, reader, window, limit).await
     }
@@ -170,6 +178,22 @@ impl MessageStore for UnreliableStore {
         limit: usize,
     ) -> Result<Vec<EventChange>, StoreError> {
         self.inner.event_history(event, before, limit).await
+    }
+
+    async fn audit(&self, after: Option<(RoomId, u64)>, above: u64, limit: usize) -> Result<AuditPage, StoreError> {
+        self.inner.audit(after, above, limit).await
+    }
+
+    async fn log_at(&self, places: &[(RoomId, u64, Timestamp)]) -> Result<Vec<Option<LogRow>>, StoreError> {
+        self.inner.log_at(places).await
+    }
+
+    async fn audit_ids(&self, after: Option<MessageId>, limit: usize) -> Result<IdPage, StoreError> {
+        self.inner.audit_ids(after, limit).await
+    }
+
+    async fn audit_marks(&self, after: Option<(RoomId, UserId)>, limit: usize) -> Result<Vec<MarkRow>, StoreError> {
+        self.inner.audit_marks(after, limit).await
     }
 
     async fn high_water(&self) -> Result<u64, StoreError> {

@@ -35,6 +35,11 @@ impl Pool {
         self.inner.begin().await
     }
 
+    /// Begins a transaction with a statement of its own: an isolation level, a snapshot to read.
+    pub async fn begin_with(&self, statement: &'static str) -> sqlx::Result<PgTransaction<'static>> {
+        self.inner.begin_with(statement).await
+    }
+
     /// The connections as sqlx has them: for whole transactions, and to look at how they are used.
     pub const fn connections(&self) -> &PgPool {
         &self.inner

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::{bench, console, demo};
 
 mod admin;
+mod ask;
 pub(crate) mod build;
 mod check;
 mod contract;
@@ -45,6 +46,10 @@ enum Command {
     /// Give an account of what `up` started a role
     #[command(subcommand)]
     Admin(admin::Command),
+    /// Check that the store of what `up` started holds what the log says, each message once
+    Verify(ask::Arguments),
+    /// Tell the way of one message through what `up` started
+    Trace(ask::Arguments),
     /// Start or end the servers that tests share
     #[command(subcommand)]
     Servers(servers::Command),
@@ -80,6 +85,8 @@ fn carry_out(command: Command) -> Result<ExitCode> {
         Command::Logs(arguments) => logs::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Demo => demo::run(),
         Command::Admin(command) => admin::run(&command),
+        Command::Verify(arguments) => ask::run("verify", &arguments),
+        Command::Trace(arguments) => ask::run("trace", &arguments),
         Command::Servers(command) => servers::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Test(arguments) => test::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),

@@ -111,6 +111,21 @@ impl Stack {
         self.record(name)?.process.run_beside(arguments)
     }
 
+    /// Runs the program of the process `name` once more, with its settings and other `arguments`, to its end; an error when
+    /// it does not end well.
+    pub async fn ask(&self, name: &str, arguments: &[&str]) -> Result<()> {
+        let process = self.record(name)?.process;
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let asking =
+            tokio::task::spawn_blocking(move || process.ask(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
+        let output = asking.await.context("the asking thread died")??;
+        if !output.status.success() {
+            let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            bail!("{}:\n{}", output.status, said.join("\n"));
+        }
+        Ok(())
+    }
+
     /// As [`Stack::stop`], blocking: our own processes first, then what they stand on.
     pub(crate) fn stop_now(&self) -> Result<()> {
         let (ours, servers): (Vec<_>, Vec<_>) = self.run_dir.records()?.into_iter().partition(is_ours);

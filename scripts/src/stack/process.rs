@@ -6,7 +6,7 @@ use std::{
     fs::{self, File},
     os::unix::process::CommandExt,
     path::PathBuf,
-    process::{Command, ExitStatus, Stdio},
+    process::{Command, ExitStatus, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -82,6 +82,12 @@ impl Process {
     pub(crate) fn run_beside(&self, arguments: &[&str]) -> Result<ExitStatus> {
         let mut command = self.settled(Command::new(&self.program));
         command.args(arguments).status().with_context(|| format!("cannot start {}", self.program.display()))
+    }
+
+    /// The same, and answers what it said.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = self.settled(Command::new(&self.program));
+        command.args(arguments).output().with_context(|| format!("cannot start {}", self.program.display()))
     }
 
     pub(crate) fn is_a_postgres(&self) -> bool {

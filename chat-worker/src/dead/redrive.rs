@@ -1,0 +1,139 @@
+//! `chat-worker dead redrive`: the store is written with the seq and time that the message had in its stream, then the
+//! letter goes. In that order: a crash between the two leaves a letter whose redrive is a repeat.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use async_nats::jetstream::consumer::pull;
+use chat_store::{MessageStore, Outcome, StoreError};
+use ops::broker::Broker;
+use schema::stream::{CHAT_MESSAGES, EVENTS, WORKER};
+
+use super::{Letters, Which, dead_stream, letter::Letter, remove};
+use crate::{
+    conclusion::Conclusion,
+    config::Config,
+    console::{self, visible},
+    delivery::Delivery,
+    job::{event_change, message},
+};
+
+/// Which.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[group(skip)]
+pub struct Arguments {
+    #[command(flatten)]
+    which: Which,
+    /// Of all, only those with this reason.
+    #[arg(long, requires = "all")]
+    reason: Option<String>,
+}
+
+/// Why a letter stays.
+enum Stays {
+    /// It can not be stored; the others may be.
+    Unstorable(String),
+    /// Nothing can be stored now.
+    Away(StoreError),
+}
+
+pub(super) async fn run(config: &Config, broker: &Broker, arguments: &Arguments) -> anyhow::Result<Conclusion> {
+    let stream = dead_stream(broker).await?;
+    let mut letters = Letters::new(broker, &arguments.which, arguments.reason.as_deref()).await?;
+    let redrive = Redrive {
+        store: chat_store::connect(&config.store, &config.database.pool()?).await?,
+        held: Held::ask(broker).await?,
+    };
+    let (mut stored, mut stayed) = (0_u64, 0_u64);
+    loop {
+        let page = letters.next_page().await?;
+        if page.is_empty() {
+            break;
+        }
+        for letter in page {
+            match redrive.store(&letter).await {
+                Ok(()) => {
+                    remove(&stream, letter.dead_seq).await.context("it is stored; redriving it again is safe")?;
+                    stored += 1;
+                }
+                Err(Stays::Unstorable(why)) => {
+                    console::answer(format_args!("{} stays: {}", letter.dead_seq, visible(&why)));
+                    stayed += 1;
+                }
+                Err(Stays::Away(error)) => {
+                    let done = format!("{stored} stored before that; run it again when the store is back");
+                    return Err(anyhow::Error::new(error).context(done));
+                }
+            }
+        }
+    }
+    console::answer(format_args!("stored {stored}, stayed {stayed}"));
+    Ok(if stayed == 0 { Conclusion::Done } else { Conclusion::Found })
+}
+
+struct Redrive {
+    store: Arc<dyn MessageStore>,
+    held: Held,
+}
+
+impl Redrive {
+    async fn store(&self, letter: &Letter) -> Result<(), Stays> {
+        let unstorable = |why: &str| Stays::Unstorable(why.to_owned());
+        let delivery = letter.delivery().ok_or_else(|| unstorable("it was not buried by a worker"))?;
+        match delivery.stream {
+            EVENTS => self.store_change(&delivery).await,
+            _ if self.held.holds(delivery.seq) => {
+                Err(unstorable("the worker is not done with its place in the log yet: try again soon"))
+            }
+            _ => self.store_message(&delivery).await,
+        }
+    }
+
+    async fn store_message(&self, delivery: &Delivery) -> Result<(), Stays> {
+        let entry =
+            message::read(delivery).map_err(|reason| Stays::Unstorable(format!("still {}", reason.as_str())))?;
+        match self.store.redrive(&entry).await.map_err(Stays::of)? {
+            // Of a message that stands at a lower seq nothing is missing.
+            Outcome::Stored | Outcome::Duplicate { .. } => Ok(()),
+            Outcome::Refused(code) => Err(Stays::Unstorable(format!("the store refuses it: {}", code.as_str()))),
+        }
+    }
+
+    async fn store_change(&self, delivery: &Delivery) -> Result<(), Stays> {
+        let change =
+            event_change::read(delivery).map_err(|reason| Stays::Unstorable(format!("still {}", reason.as_str())))?;
+        // Without a history there is nothing to store.
+        let Some(change) = change else { return Ok(()) };
+        self.store.write_event_change(&change).await.map_err(Stays::of)
+    }
+}
+
+impl Stays {
+    fn of(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::Away(error),
+            StoreError::Refused(_) | StoreError::Corrupt { .. } => Self::Unstorable(error.to_string()),
+        }
+    }
+}
+
+/// What of the log a worker may still hold: it writes the skip of what it buries, and may do so again until its answer
+/// has reached the broker.
+struct Held {
+    first: u64,
+    last: u64,
+}
+
+impl Held {
+    async fn ask(broker: &Broker) -> anyhow::Result<Self> {
+        let stream = broker.js.get_stream(CHAT_MESSAGES).await.context("the log can not be asked")?;
+        let worker = broker.js.get_consumer_from_stream::<pull::Config, _, _>(WORKER, CHAT_MESSAGES).await;
+        let floor = worker.context("how far the worker is can not be asked")?.cached_info().ack_floor.stream_sequence;
+        let state = &stream.cached_info().state;
+        Ok(Self { first: state.first_sequence.max(floor + 1), last: state.last_sequence })
+    }
+
+    fn holds(&self, seq: u64) -> bool {
+        (self.first..=self.last).contains(&seq)
+    }
+}
