@@ -47,6 +47,8 @@ pub(crate) struct TestApi {
     pub(crate) pg: PgPool,
     pub(crate) nats: NatsServer,
     pub(crate) postgres_gate: Gate,
+    /// Past the pooler, where there is one.
+    direct_gate: Option<Gate>,
     pub(crate) redis_gate: Gate,
     pub(crate) nats_gate: Gate,
     /// The key that signs its tokens, in PEM.
@@ -106,7 +108,14 @@ impl TestApi {
         ]
         .map(str::to_owned)
         .to_vec();
-        arguments.extend(pooler_port.map(|_port| "--database-statement-cache=0".to_owned()));
+        let mut direct_gate = None;
+        if pooler_port.is_some() {
+            let gate = Gate::to(format!("{}:{}", options.get_host(), options.get_port())).await;
+            let direct = (*options).clone().port(gate.address.port()).to_url_lossy();
+            arguments.push("--database-statement-cache=0".to_owned());
+            arguments.push(format!("--database-direct-url={direct}"));
+            direct_gate = Some(gate);
+        }
         arguments.extend(extra.iter().map(|&argument| argument.to_owned()));
         let (lifecycle, base, ops_base) = run(&arguments).await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -114,6 +123,7 @@ impl TestApi {
             pg: pool,
             nats,
             postgres_gate,
+            direct_gate,
             redis_gate,
             nats_gate,
             signing_key,
@@ -248,6 +258,9 @@ impl Drop for TestApi {
         self.lifecycle.stop();
         // Or the test's database could not be dropped: PostgreSQL waits for who is still connected.
         self.postgres_gate.shut();
+        if let Some(gate) = &self.direct_gate {
+            gate.shut();
+        }
     }
 }
 

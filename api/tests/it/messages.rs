@@ -235,7 +235,7 @@ async fn readers_who_come_at_once_are_answered_by_few_readings(pool: PgPool) {
     const READERS: usize = 20;
     let captured = Captured::from("sqlx::query=debug");
     let readings = |table: &str| captured.text().lines().filter(|line| line.contains(table)).count();
-    let api = TestApi::with(pool, &["--database-pool-max=4"]).await;
+    let api = TestApi::start(pool).await;
     let _store = api.runs_a_worker().await;
     let (ann, bob) = (api.user("ann").await, api.user("bob").await);
     let room = ann.makes_room(&[&bob]).await;

@@ -18,7 +18,7 @@ use crate::{
 
 #[derive(Debug, Default, Args)]
 pub(super) struct Arguments {
-    /// Reach PostgreSQL through PgBouncer in transaction mode; without further arguments the api's tests are run
+    /// Reach PostgreSQL through PgBouncer in transaction mode; unless packages are named, the api's tests are run
     #[arg(long)]
     pgbouncer: bool,
     /// What nextest shall be told: names of tests, `-p gateway`, `--no-fail-fast` … Without any, all tests are run
@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     interrupt::catch()?;
     let nextest = tool::python::NEXTEST.ensure()?;
     let mut wanted = arguments.nextest.clone();
-    if arguments.pgbouncer && wanted.is_empty() {
+    if arguments.pgbouncer && named_packages(&wanted).is_empty() {
         wanted.extend(["-p", "api"].map(OsString::from));
     }
     let packages = named_packages(&wanted);
