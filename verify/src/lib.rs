@@ -2,7 +2,7 @@
 //! each other, page by page, beside workers that go on.
 //!
 //! Only what is settled is judged: seqs up to the worker's ack floor, as it was at the beginning. What looks wrong is
-//! looked at a second time, once the workers are past all that the streams held by then ([`again`]); so nothing is named
+//! looked at a second time, once the workers are past all that the streams held by then (`again`); so nothing is named
 //! that was only on its way.
 
 mod again;
