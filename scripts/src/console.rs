@@ -10,26 +10,26 @@ use std::{
 };
 
 /// A line of the answer.
-pub(crate) fn answer(line: impl Display) {
+pub fn answer(line: impl Display) {
     drop(writeln!(io::stdout(), "{line}"));
 }
 
 /// A piece of a log, as it is.
-pub(crate) fn raw(bytes: &[u8]) {
+pub fn raw(bytes: &[u8]) {
     drop(io::stdout().write_all(bytes));
 }
 
 /// What is being done now: a verb, set apart, and what it is done to.
-pub(crate) fn step(verb: &str, what: impl Display) {
+pub fn step(verb: &str, what: impl Display) {
     drop(writeln!(io::stderr(), "{verb:>12} {what}"));
 }
 
 /// Something the reader should know, though the work goes on.
-pub(crate) fn note(what: impl Display) {
+pub fn note(what: impl Display) {
     step("note", what);
 }
 
 /// Why the command failed, with every cause.
-pub(crate) fn failure(error: &anyhow::Error) {
+pub fn failure(error: &anyhow::Error) {
     drop(writeln!(io::stderr(), "error: {error:#}"));
 }

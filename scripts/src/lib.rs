@@ -4,7 +4,7 @@
 
 mod bench;
 mod command;
-mod console;
+pub mod console;
 mod demo;
 mod interrupt;
 pub mod phone;

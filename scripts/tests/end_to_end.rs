@@ -2,8 +2,6 @@
 
 #[path = "end_to_end/crash.rs"]
 mod crash;
-#[path = "end_to_end/evidence.rs"]
-mod evidence;
 #[path = "end_to_end/house.rs"]
 mod house;
 #[path = "end_to_end/membership.rs"]

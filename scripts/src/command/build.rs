@@ -28,6 +28,12 @@ pub(super) fn binaries(is_release: bool) -> Result<PathBuf> {
     build(&PACKAGES, is_release)
 }
 
+/// Builds the programs of a stack and `more` beside them, and returns the folder they are in.
+pub(super) fn binaries_and(more: &str, is_release: bool) -> Result<PathBuf> {
+    let packages: Vec<&str> = PACKAGES.into_iter().chain([more]).collect();
+    build(&packages, is_release)
+}
+
 /// Builds optimised programs and returns the folder they are in.
 pub(crate) fn release(packages: &[&str]) -> Result<PathBuf> {
     build(packages, true)

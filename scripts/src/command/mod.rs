@@ -10,6 +10,7 @@ use crate::{bench, console, demo};
 mod admin;
 mod ask;
 pub(crate) mod build;
+mod chaos;
 mod check;
 mod contract;
 mod down;
@@ -59,6 +60,8 @@ enum Command {
     Check(check::Arguments),
     /// Let a validator, a generated client and a fuzzer hold the API to its document
     Contract(contract::Arguments),
+    /// Break everything under people who talk, and prove that nothing was lost
+    Chaos(chaos::Arguments),
     /// Measure what a delivery costs, beside the least it can cost and beside other servers
     Bench(bench::Arguments),
     /// Check the house rules alone
@@ -91,6 +94,7 @@ fn carry_out(command: Command) -> Result<ExitCode> {
         Command::Test(arguments) => test::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Contract(arguments) => contract::run(&arguments),
+        Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments).map(|()| ExitCode::SUCCESS),
     }

@@ -45,6 +45,8 @@ pub struct Item {
     pub temp_id: Option<String>,
     /// What it says now.
     pub content: Option<String>,
+    /// When what it says was replaced.
+    pub edited_at: Option<String>,
     /// Whether it was taken back.
     pub deleted: bool,
 }

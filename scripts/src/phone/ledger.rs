@@ -2,7 +2,10 @@
 //!
 //! No input or output here: the session asks [`Ledger::work`] what to send and tells the ledger what it heard.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -19,6 +22,8 @@ const UNANSWERED_MAX: usize = 16;
 /// What a phone can hold; more than any test says.
 const HEARD_MAX: usize = 200_000;
 const ODDITIES_MAX: usize = 1000;
+/// How soon a room is asked for again that the server could not open.
+const JOIN_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// A frame and when it came.
 #[derive(Clone, Debug)]
@@ -156,6 +161,11 @@ impl Ledger {
         let mut work = Work::default();
         for (room, view) in &mut self.rooms {
             if view.standing == Standing::Out && view.removed.is_none() {
+                if let Some(due) = view.due.filter(|due| *due > now) {
+                    work.next = Some(work.next.map_or(due, |next| next.min(due)));
+                    continue;
+                }
+                view.due = None;
                 view.standing = Standing::Joining;
                 let mut join = json!({ "type": "join", "room_id": room });
                 if let (Some(last), Some(fields)) = (view.last, join.as_object_mut()) {
@@ -206,6 +216,7 @@ impl Ledger {
                     view.standing = Standing::Out;
                 }
             }
+            Incoming::Error { code, .. } if code == "unavailable" => self.join_later(now),
             Incoming::Error { code, detail } => self.odd(format!("an error: {code}, {detail}")),
             Incoming::Message(_)
             | Incoming::MessageUpdated(_)
@@ -245,6 +256,14 @@ impl Ledger {
             // `saved` goes to all the sender's sockets, also to this one, which did not send it.
             None if matches!(word, Word::Saved { .. }) => {}
             None => self.odd(format!("a status of {temp_id} in {room:?}, which was not sent: {word:?}")),
+        }
+    }
+
+    /// Rooms that the server can not open now are asked for again.
+    fn join_later(&mut self, now: Instant) {
+        for view in self.rooms.values_mut().filter(|view| view.standing == Standing::Joining) {
+            view.standing = Standing::Out;
+            view.due = Some(now + JOIN_AGAIN_AFTER);
         }
     }
 

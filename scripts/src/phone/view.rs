@@ -76,6 +76,8 @@ pub struct View {
     /// What the server must not do, in words.
     pub oddities: Vec<String>,
     pub(super) standing: Standing,
+    /// A join that was refused for now is not tried again before.
+    pub(super) due: Option<Instant>,
 }
 
 impl View {
@@ -213,7 +215,18 @@ mod tests {
     fn item(seq: u64) -> Item {
         let LogFrame { room_id, id, created_at, content, .. } = frame(seq, 0);
         let kind = "message".to_owned();
-        Item { kind, room_id, id, seq, created_at, sender_id: None, temp_id: None, content, deleted: false }
+        Item {
+            kind,
+            room_id,
+            id,
+            seq,
+            created_at,
+            sender_id: None,
+            temp_id: None,
+            content,
+            edited_at: None,
+            deleted: false,
+        }
     }
 
     fn live_at(seq: u64) -> View {

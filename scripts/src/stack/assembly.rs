@@ -19,7 +19,7 @@ use super::{
 use crate::{console, tool};
 
 /// Starts what `plan` says; returns when every process is ready. When one does not come up, all are ended again.
-pub(crate) fn start(plan: &Plan) -> Result<Stack> {
+pub fn start(plan: &Plan) -> Result<Stack> {
     start_on(plan, None).map(|(stack, _)| stack)
 }
 

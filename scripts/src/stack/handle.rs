@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::ExitStatus,
+    process::{ExitStatus, Output},
     thread,
     time::Duration,
 };
@@ -111,14 +111,18 @@ impl Stack {
         self.record(name)?.process.run_beside(arguments)
     }
 
-    /// Runs the program of the process `name` once more, with its settings and other `arguments`, to its end; an error when
-    /// it does not end well.
-    pub async fn ask(&self, name: &str, arguments: &[&str]) -> Result<()> {
+    /// Runs the program of the process `name` once more, with its settings and other `arguments`, to its end.
+    pub async fn output(&self, name: &str, arguments: &[&str]) -> Result<Output> {
         let process = self.record(name)?.process;
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let asking =
             tokio::task::spawn_blocking(move || process.ask(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
-        let output = asking.await.context("the asking thread died")??;
+        asking.await.context("the asking thread died")?
+    }
+
+    /// As [`Stack::output`]; an error when it does not end well.
+    pub async fn ask(&self, name: &str, arguments: &[&str]) -> Result<()> {
+        let output = self.output(name, arguments).await?;
         if !output.status.success() {
             let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
             bail!("{}:\n{}", output.status, said.join("\n"));
@@ -126,8 +130,17 @@ impl Stack {
         Ok(())
     }
 
+    /// As [`Stack::restart`], with `settings` on top of those it had; it keeps them.
+    pub async fn restart_with(&self, name: &str, settings: &[(&str, &str)]) -> Result<()> {
+        let mut record = self.record(name)?;
+        let settings = settings.iter().map(|&(variable, value)| (variable.to_owned(), value.to_owned()));
+        record.process.environment.extend(settings);
+        self.run_dir.save(&record)?;
+        self.restart(name).await
+    }
+
     /// As [`Stack::stop`], blocking: our own processes first, then what they stand on.
-    pub(crate) fn stop_now(&self) -> Result<()> {
+    pub fn stop_now(&self) -> Result<()> {
         let (ours, servers): (Vec<_>, Vec<_>) = self.run_dir.records()?.into_iter().partition(is_ours);
         let mut result = Ok(());
         for group in [ours, servers] {
@@ -144,7 +157,7 @@ impl Stack {
     }
 
     /// Kills every process at once.
-    pub(crate) fn kill_all(&self) -> Result<()> {
+    pub fn kill_all(&self) -> Result<()> {
         self.run_dir.records()?.iter().try_for_each(Record::kill)
     }
 
@@ -170,11 +183,12 @@ impl Stack {
     }
 
     /// Removes the run folder with all data and logs.
-    pub(crate) fn wipe(&self) -> Result<()> {
+    pub fn wipe(&self) -> Result<()> {
         self.run_dir.wipe()
     }
 
-    pub(crate) fn folder(&self) -> &Path {
+    /// The run folder.
+    pub fn folder(&self) -> &Path {
         self.run_dir.path()
     }
 

@@ -33,8 +33,24 @@ pub use test_env::{test_env, test_pooler_port};
 pub use test_stack::TestStack;
 
 /// The URL for a user of the nats-server on a port.
-pub(crate) fn nats_url(user: &str, port: u16) -> String {
+pub fn nats_url(user: &str, port: u16) -> String {
     server::nats::url(user, port)
 }
 
-pub(crate) use assembly::{check, ensure_pooler, start, start_test_servers};
+/// The URL of a stack's PostgreSQL on a port.
+pub fn postgres_url(port: u16) -> String {
+    server::postgres::url(port)
+}
+
+/// The URL of a stack's Redis on a port.
+pub fn redis_url(port: u16) -> String {
+    server::redis::url(port)
+}
+
+/// The value of `CQL_NODES` for a stack's Cassandra on a port.
+pub fn cql_nodes(port: u16) -> String {
+    server::cassandra::nodes(port)
+}
+
+pub use assembly::start;
+pub(crate) use assembly::{check, ensure_pooler, start_test_servers};

@@ -61,7 +61,7 @@ pub struct Plan {
 
 impl Plan {
     /// A stack for people, in `run_dir`; it stays when this process ends.
-    pub(crate) fn new(run_dir: &Path) -> Self {
+    pub fn new(run_dir: &Path) -> Self {
         Self {
             run_dir: Some(run_dir.to_owned()),
             binaries: PathBuf::new(),
@@ -119,13 +119,13 @@ impl Plan {
 
     /// The folder with our own programs.
     #[must_use]
-    pub(crate) fn binaries(self, binaries: PathBuf) -> Self {
+    pub fn binaries(self, binaries: PathBuf) -> Self {
         Self { binaries, ..self }
     }
 
     /// Fixed or free ports.
     #[must_use]
-    pub(crate) fn ports(self, ports: Ports) -> Self {
+    pub fn ports(self, ports: Ports) -> Self {
         Self { ports, ..self }
     }
 

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use chaos::evidence::all_is_well;
 use scripts::{
     phone::{Ledger, Phone},
     stack::Store,
@@ -14,10 +15,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::{
-    evidence::all_is_well,
-    house::{House, Person, bounded, enter, plan},
-};
+use crate::house::{House, Person, bounded, enter, plan};
 
 /// Between two messages of one person.
 const PACE: Duration = Duration::from_millis(40);

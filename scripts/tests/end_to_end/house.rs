@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+pub(crate) use chaos::Person;
 use scripts::{
     phone::{Account, Phone, Rest},
     stack::{Plan, Store, TestStack},
@@ -27,13 +28,6 @@ pub(crate) struct House {
     pub(crate) stack: TestStack,
     pub(crate) rest: Rest,
     pub(crate) gateways: Vec<String>,
-}
-
-/// Somebody with an account and a phone.
-#[derive(Debug)]
-pub(crate) struct Person {
-    pub(crate) account: Account,
-    pub(crate) phone: Phone,
 }
 
 /// A stack of two gateways whose phones may talk as fast as they can.

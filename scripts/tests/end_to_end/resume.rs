@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use chaos::evidence::all_is_well;
 use rustix::process::{Pid, Signal, kill_process};
 use scripts::{
     phone::{Account, Ledger, Page, Phone},
@@ -11,10 +12,7 @@ use scripts::{
 use tokio::time::{interval, timeout};
 use uuid::Uuid;
 
-use crate::{
-    evidence::all_is_well,
-    house::{House, LIVE_WITHIN, Person, bounded, enter, plan},
-};
+use crate::house::{House, LIVE_WITHIN, Person, bounded, enter, plan};
 
 /// Enough for the broker to give some to each worker.
 const MESSAGES: usize = 60;

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use chaos::evidence::all_is_well;
 use scripts::{phone::Ledger, stack::Store};
 
-use crate::{
-    evidence::all_is_well,
-    house::{House, bounded, enter, plan},
-};
+use crate::house::{House, bounded, enter, plan};
 
 const ROOMS: usize = 5;
 /// In all rooms, by both people.

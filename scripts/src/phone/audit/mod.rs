@@ -32,6 +32,14 @@ pub enum Rule {
     A5,
     /// Nothing was given up but what was broken on purpose.
     A6,
+    /// What is unread, counted anew, is what the api says.
+    A7,
+    /// Every change of an event is in its history and left the outbox.
+    A8,
+    /// Nothing aged out of the log unstored.
+    A9,
+    /// Who was taken out of a room hears nothing of it a second later.
+    A10,
     /// The log, the store's tables and history say the same.
     Log,
     /// A phone was told something the protocol does not allow.

@@ -82,6 +82,6 @@ fn difference(shown: &Shown, item: Option<&Item>) -> Option<String> {
     let Some(item) = item else { return Some("was shown and is not in history".to_owned()) };
     let same = (shown.id, &shown.kind, shown.sender, &shown.temp_id, &shown.created_at)
         == (item.id, &item.kind, item.sender_id, &item.temp_id, &item.created_at)
-        && (item.deleted || shown.content == item.content);
+        && (item.deleted || item.edited_at.is_some() || shown.content == item.content);
     (!same).then(|| format!("was shown as {shown:?} and is {item:?} in history"))
 }

@@ -59,7 +59,7 @@ fn fate(intent: &Intent, items: &[&Item]) -> Option<(Rule, String)> {
                 let what = format!("is {id} at {seq} for its sender and {} at {} in history", item.id, item.seq);
                 Some((Rule::A1, what))
             }
-            [item] if !item.deleted && item.content.as_ref() != Some(&intent.text) => {
+            [item] if !item.deleted && item.edited_at.is_none() && item.content.as_ref() != Some(&intent.text) => {
                 Some((Rule::A1, format!("says {:?} in history and not {:?}", item.content, intent.text)))
             }
             [_] => None,

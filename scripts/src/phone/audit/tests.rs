@@ -28,6 +28,7 @@ fn item(seq: u64) -> Item {
         sender_id: Some(ANN),
         temp_id: Some(format!("a-{seq}")),
         content: Some("hi".to_owned()),
+        edited_at: None,
         deleted: false,
     }
 }

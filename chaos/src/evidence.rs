@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use async_nats::{
-    ConnectOptions, ServerAddr,
+    ConnectOptions, Message, ServerAddr,
     jetstream::{
         self,
         consumer::{AckPolicy, pull},
@@ -12,7 +12,13 @@ use async_nats::{
 };
 use chat_store::{MessageStore, StoreKind, StoreSettings};
 use futures_util::StreamExt;
-use schema::{id::RoomId, stream, subject::ChatSubject};
+use schema::{
+    envelope::Kind,
+    header,
+    id::{MessageId, RoomId},
+    stream,
+    subject::ChatSubject,
+};
 use scripts::{
     phone::{
         Ledger,
@@ -26,7 +32,7 @@ use std::sync::Arc;
 use tokio::time::{interval, timeout};
 use uuid::Uuid;
 
-use crate::house::Person;
+use crate::Person;
 
 /// How long the queues may take to be empty.
 const QUIET_WITHIN: Duration = Duration::from_secs(30);
@@ -36,26 +42,15 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 const LOG_PAGE: usize = 500;
 
 /// Waits until `people` have heard what became of all they said, and the worker has done its work; then everything that
-/// anybody keeps of `rooms` must agree. Answers the evidence for what the test itself has to say about it.
-pub(crate) async fn all_is_well(
+/// anybody keeps of `rooms` must agree. Answers the evidence for what the caller has to say about it.
+pub async fn all_is_well(
     stack: &Stack,
     people: &[Person],
     rooms: &[Uuid],
     settled_within: Duration,
 ) -> Result<Evidence> {
-    for person in people {
-        person.phone.until("all to be saved", settled_within, Ledger::is_settled).await?;
-    }
     let js = operator(stack).await?;
-    quiet(&js).await?;
-    for room in rooms {
-        let last = stream_log(&js, *room).await?.lines.last().map(|(seq, _)| *seq);
-        for person in people {
-            let has_all =
-                |ledger: &Ledger| ledger.rooms.get(room).is_none_or(|view| view.removed.is_some() || view.last >= last);
-            person.phone.until("the last frame", settled_within, has_all).await?;
-        }
-    }
+    settle(&js, people, rooms, settled_within).await?;
     let evidence = gather(stack, &js, people, rooms).await?;
     let violations = audit(&evidence);
     let shown: Vec<_> = violations.iter().take(20).map(ToString::to_string).collect();
@@ -65,7 +60,25 @@ pub(crate) async fn all_is_well(
     Ok(evidence)
 }
 
-async fn gather(stack: &Stack, js: &jetstream::Context, people: &[Person], rooms: &[Uuid]) -> Result<Evidence> {
+/// Returns when every message has found its end, the worker has done its work, and every phone was told of all of it.
+pub async fn settle(js: &jetstream::Context, people: &[Person], rooms: &[Uuid], within: Duration) -> Result<()> {
+    for person in people {
+        person.phone.until("all to be saved", within, Ledger::is_settled).await?;
+    }
+    quiet(js).await?;
+    for room in rooms {
+        let last = stream_log(js, *room).await?.lines.last().map(|(seq, _)| *seq);
+        for person in people {
+            let has_all =
+                |ledger: &Ledger| ledger.rooms.get(room).is_none_or(|view| view.removed.is_some() || view.last >= last);
+            person.phone.until("the last frame", within, has_all).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What is kept of `rooms`: by the phones of `people`, by history as they read it, by the stream and by the store's tables.
+pub async fn gather(stack: &Stack, js: &jetstream::Context, people: &[Person], rooms: &[Uuid]) -> Result<Evidence> {
     let mut evidence = Evidence { dead: dead(js).await?, ..Evidence::default() };
     let store = store(stack).await?;
     for room in rooms {
@@ -88,27 +101,35 @@ async fn gather(stack: &Stack, js: &jetstream::Context, people: &[Person], rooms
 }
 
 /// `JetStream` with an operator's rights.
-pub(crate) async fn operator(stack: &Stack) -> Result<jetstream::Context> {
+pub async fn operator(stack: &Stack) -> Result<jetstream::Context> {
     let address: ServerAddr = stack.env("NATS_URL")?.parse()?;
     let (user, password) = address.username().zip(address.password()).context("NATS_URL names the operator")?;
     let options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned());
     Ok(jetstream::new(options.connect(address).await?))
 }
 
-/// Returns when the worker has acknowledged everything.
-async fn quiet(js: &jetstream::Context) -> Result<()> {
+/// Returns when the workers have acknowledged everything.
+pub async fn quiet(js: &jetstream::Context) -> Result<()> {
     let mut looks = interval(LOOK_AGAIN);
     let looking = async {
         loop {
             looks.tick().await;
-            let stream = js.get_stream(stream::CHAT_MESSAGES).await?;
-            let info = stream.consumer_info(stream::WORKER).await?;
-            if info.num_pending == 0 && info.num_ack_pending == 0 {
+            if unfinished(js).await? == 0 {
                 return anyhow::Ok(());
             }
         }
     };
     timeout(QUIET_WITHIN, looking).await.context("the worker is not done in time")?
+}
+
+/// How much the workers have not acknowledged yet.
+async fn unfinished(js: &jetstream::Context) -> Result<u64> {
+    let mut count = 0;
+    for name in [stream::CHAT_MESSAGES, stream::CHAT_MARKS, stream::EVENTS] {
+        let info = js.get_stream_no_info(name).await?.consumer_info(stream::WORKER).await?;
+        count += info.num_pending + u64::try_from(info.num_ack_pending).unwrap_or_default();
+    }
+    Ok(count)
 }
 
 async fn dead(js: &jetstream::Context) -> Result<u64> {
@@ -127,16 +148,21 @@ async fn stream_log(js: &jetstream::Context, room: Uuid) -> Result<Log> {
         let message = message.context("the stream ended")??;
         let place = message.info().map_err(|error| anyhow::anyhow!(error))?;
         left = place.pending;
-        lines.push(line(place.stream_sequence, &message.payload)?);
+        lines.push(line(place.stream_sequence, &message));
     }
     Ok(Log { keeper: "the stream".to_owned(), room, lines })
 }
 
-/// Nothing in these tests publishes what can not be shown.
-fn line(seq: u64, payload: &[u8]) -> Result<Line> {
-    let body: Value = serde_json::from_slice(payload).with_context(|| format!("{seq} is no envelope"))?;
-    let id = body.get("id").and_then(Value::as_str).with_context(|| format!("{seq} has no id"))?;
-    Ok((seq, Some(id.parse()?)))
+/// A line without an id is no item of history: a change of one, or what can not be shown.
+fn line(seq: u64, message: &Message) -> Line {
+    let version = message.headers.as_ref().and_then(|headers| headers.get(header::TIMINGLE_V));
+    let body: Value = match serde_json::from_slice(&message.payload) {
+        Ok(body) if version.is_some_and(|version| version.as_str() == "1") => body,
+        _ => return (seq, None),
+    };
+    let is_item = ["message", "system"].iter().any(|kind| body.get("type") == Some(&Value::from(*kind)));
+    let id = body.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+    (seq, id.filter(|_| is_item))
 }
 
 async fn table_log(store: &dyn MessageStore, room: Uuid) -> Result<Log> {
@@ -147,7 +173,10 @@ async fn table_log(store: &dyn MessageStore, room: Uuid) -> Result<Log> {
         if rows.is_empty() {
             return Ok(Log { keeper: "the table".to_owned(), room, lines });
         }
-        lines.extend(rows.into_iter().map(|row| (row.seq, row.id.map(schema::id::MessageId::as_uuid))));
+        let is_item = |kind| matches!(kind, Some(Kind::Message | Kind::System));
+        lines.extend(
+            rows.into_iter().map(|row| (row.seq, row.id.filter(|_| is_item(row.kind)).map(MessageId::as_uuid))),
+        );
     }
 }
 

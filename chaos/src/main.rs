@@ -1,0 +1,76 @@
+//! The program behind `cargo x chaos`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use chaos::{Kind, Wish};
+use clap::Parser;
+use scripts::{console, stack::Store};
+
+/// Breaks everything under people who talk, and proves that nothing was lost.
+#[derive(Debug, Parser)]
+#[command(name = "cargo x chaos", bin_name = "cargo x chaos", max_term_width = 100)]
+struct Arguments {
+    /// How long things break; without it every fault comes once, with outages of 5 s
+    #[arg(long, value_name = "M")]
+    minutes: Option<f64>,
+    /// Where its choices begin; a failing run says how to repeat it
+    #[arg(long, value_name = "N", default_value = "1")]
+    seed: u64,
+    /// Where messages are stored
+    #[arg(long, value_enum, default_value = "postgres")]
+    store: Store,
+    /// Only these faults, with commas
+    #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
+    only: Vec<Kind>,
+    /// Sockets that are lost and come back at once
+    #[arg(long, value_name = "N", default_value = "500")]
+    crowd: usize,
+    /// Where data, logs, report.md and report.json are
+    #[arg(long, value_name = "FOLDER", default_value = ".run/chaos")]
+    folder: PathBuf,
+    /// Where the programs are
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    binaries: PathBuf,
+}
+
+impl Arguments {
+    /// The command line that does it again.
+    fn command(&self) -> String {
+        let only: Vec<_> = self.only.iter().map(|kind| kind.as_str()).collect();
+        let mut words = vec![
+            format!("cargo x chaos --seed {} --store {}", self.seed, self.store.as_str()),
+            format!("--crowd {}", self.crowd),
+        ];
+        words.extend(self.minutes.map(|minutes| format!("--minutes {minutes}")));
+        words.extend((!only.is_empty()).then(|| format!("--only {}", only.join(","))));
+        words.join(" ")
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            console::failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<ExitCode> {
+    let command = arguments.command();
+    let Arguments { minutes, seed, store, only, crowd, folder, binaries } = arguments;
+    std::fs::create_dir_all(&folder)?;
+    let wish = Wish { minutes, seed, store, only, crowd, folder, binaries, mutant: None, command };
+    let report = chaos::run(&wish).await?;
+    let file = report.write(&wish.folder)?;
+    console::answer(report.markdown());
+    console::step("wrote", file.display());
+    if report.is_clean() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    console::note(format_args!("again: {}", report.command));
+    Ok(ExitCode::FAILURE)
+}
