@@ -102,10 +102,12 @@ pub async fn gather(stack: &Stack, js: &jetstream::Context, people: &[Person], r
 
 /// `JetStream` with an operator's rights.
 pub async fn operator(stack: &Stack) -> Result<jetstream::Context> {
-    let address: ServerAddr = stack.env("NATS_URL")?.parse()?;
+    let urls = stack.env("NATS_URL")?;
+    let address: ServerAddr = urls.split(',').next().unwrap_or_default().parse()?;
     let (user, password) = address.username().zip(address.password()).context("NATS_URL names the operator")?;
+    let addresses: Vec<ServerAddr> = urls.split(',').map(str::parse).collect::<Result<_, _>>()?;
     let options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned());
-    Ok(jetstream::new(options.connect(address).await?))
+    Ok(jetstream::new(options.connect(addresses).await?))
 }
 
 /// Returns when the workers have acknowledged everything.

@@ -42,6 +42,8 @@ pub(crate) struct Shape {
     pub store: Store,
     /// Settings of a run that has no time to wait: who is not heard of is noticed sooner, a gateway ends sooner.
     pub is_short: bool,
+    /// nats-servers; several are a cluster, which is reached without links.
+    pub(crate) nats_servers: u16,
     /// The deliberate bug that the programs shall have.
     pub mutant: Option<String>,
 }
@@ -69,7 +71,7 @@ impl House {
             left.wipe()?;
         }
         let mut links = BTreeMap::new();
-        for (process, server) in pairs(shape.store) {
+        for (process, server) in pairs(shape.store, shape.nats_servers) {
             links.insert((process, server), link(&shape.folder, process, server).await?);
         }
         let plan = plan(shape, &links);
@@ -100,10 +102,13 @@ impl Drop for House {
 }
 
 /// Who reaches what.
-fn pairs(store: Store) -> Vec<(&'static str, Server)> {
+fn pairs(store: Store, nats_servers: u16) -> Vec<(&'static str, Server)> {
     let mut pairs = Vec::new();
     for process in PROCESSES {
-        pairs.extend([(process, Server::Nats), (process, Server::Postgres)]);
+        pairs.push((process, Server::Postgres));
+        if nats_servers == 1 {
+            pairs.push((process, Server::Nats));
+        }
         if process.starts_with("gateway") {
             pairs.push((process, Server::Phones));
         }
@@ -148,6 +153,7 @@ fn plan(shape: &Shape, links: &BTreeMap<(&'static str, Server), Link>) -> Plan {
         .store(shape.store)
         .gateways(2)
         .workers(2)
+        .nats_servers(shape.nats_servers)
         .limits(false)
         // Nobody signs in again during a run.
         .env("api", "ACCESS_TOKEN_SECS", "86400");
@@ -195,7 +201,7 @@ mod tests {
 
     #[test]
     fn who_stores_reaches_the_store_and_gateways_their_phones() {
-        let has = |store, pair| pairs(store).contains(&pair);
+        let has = |store, pair| pairs(store, 1).contains(&pair);
         assert!(
             has(Store::Scylla, ("chat-worker-2", Server::Cql)) && !has(Store::Postgres, ("chat-worker-2", Server::Cql))
         );

@@ -6,6 +6,7 @@ pub mod evidence;
 mod fault;
 mod house;
 mod link;
+mod mutant;
 mod people;
 mod report;
 mod run;
@@ -13,6 +14,7 @@ mod scene;
 mod schedule;
 
 pub use fault::Kind;
+pub use mutant::hunt;
 pub use people::Person;
 pub use report::Report;
 pub use run::{Wish, run};

@@ -20,6 +20,9 @@ struct Arguments {
     /// Where messages are stored
     #[arg(long, value_enum, default_value = "postgres")]
     store: Store,
+    /// nats-servers; 3 are a cluster, of which the log's leader is killed
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=5))]
+    nats: u16,
     /// Only these faults, with commas
     #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
     only: Vec<Kind>,
@@ -29,6 +32,9 @@ struct Arguments {
     /// Where data, logs, report.md and report.json are
     #[arg(long, value_name = "FOLDER", default_value = ".run/chaos")]
     folder: PathBuf,
+    /// Programs with deliberate bugs instead, each of which has to be caught; or those of these names
+    #[arg(long, value_name = "NAMES", num_args = 0.., value_delimiter = ',')]
+    mutants: Option<Vec<String>>,
     /// Where the programs are
     #[arg(long, value_name = "FOLDER", hide = true)]
     binaries: PathBuf,
@@ -40,7 +46,7 @@ impl Arguments {
         let only: Vec<_> = self.only.iter().map(|kind| kind.as_str()).collect();
         let mut words = vec![
             format!("cargo x chaos --seed {} --store {}", self.seed, self.store.as_str()),
-            format!("--crowd {}", self.crowd),
+            format!("--nats {} --crowd {}", self.nats, self.crowd),
         ];
         words.extend(self.minutes.map(|minutes| format!("--minutes {minutes}")));
         words.extend((!only.is_empty()).then(|| format!("--only {}", only.join(","))));
@@ -61,9 +67,13 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<ExitCode> {
     let command = arguments.command();
-    let Arguments { minutes, seed, store, only, crowd, folder, binaries } = arguments;
+    let Arguments { minutes, seed, store, nats: nats_servers, only, crowd, folder, mutants, binaries } = arguments;
     std::fs::create_dir_all(&folder)?;
-    let wish = Wish { minutes, seed, store, only, crowd, folder, binaries, mutant: None, command };
+    let wish = Wish { minutes, seed, store, nats_servers, only, crowd, folder, binaries, mutant: None, command };
+    if let Some(names) = mutants {
+        let escaped = chaos::hunt(&wish, &names).await?;
+        return Ok(if escaped.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let report = chaos::run(&wish).await?;
     let file = report.write(&wish.folder)?;
     console::answer(report.markdown());

@@ -220,10 +220,14 @@ impl World {
 
     async fn edit(&self, n: u64, rng: &mut StdRng) -> Result<()> {
         let Some((room, id)) = self.mine(rng)? else { return Ok(()) };
-        let content = format!("edited for the {n}th time");
-        self.notes.lock().edits.entry(id).or_default().push(content.clone());
-        let body = json!({ "content": content });
-        self.call(Method::PATCH, &format!("/rooms/{room}/messages/{id}"), Some(&body)).await.map(drop)
+        // More than once, so that there is an order to get wrong.
+        for again in 0..3 {
+            let content = format!("edited for the {n}th time, and again {again}");
+            self.notes.lock().edits.entry(id).or_default().push(content.clone());
+            let body = json!({ "content": content });
+            drop(self.call(Method::PATCH, &format!("/rooms/{room}/messages/{id}"), Some(&body)).await?);
+        }
+        Ok(())
     }
 
     async fn delete(&self, rng: &mut StdRng) -> Result<()> {

@@ -34,6 +34,8 @@ pub struct Wish {
     pub seed: u64,
     /// The message store.
     pub store: Store,
+    /// nats-servers; several are a cluster.
+    pub nats_servers: u16,
     /// Only these faults.
     pub only: Vec<Kind>,
     /// Sockets of the crowd.
@@ -64,6 +66,7 @@ pub async fn run(wish: &Wish) -> Result<Report> {
         binaries: wish.binaries.clone(),
         store: wish.store,
         is_short: wish.minutes.is_none(),
+        nats_servers: wish.nats_servers,
         mutant: wish.mutant.clone(),
     };
     let scene = Scene::set(House::start(&shape).await?, wish.crowd).await?;
@@ -96,7 +99,8 @@ struct Course<'a> {
 impl Course<'_> {
     /// Breaks one thing after the other.
     async fn follow(&mut self, wish: &Wish) -> Result<()> {
-        let mut schedule = Schedule::new(wish.seed, wish.store, &wish.only, wish.minutes.is_none());
+        let mut schedule =
+            Schedule::new(wish.seed, (wish.store, wish.nats_servers), &wish.only, wish.minutes.is_none());
         let round = schedule.round_len();
         let until = wish.minutes.map(|minutes| self.begun + Duration::from_secs_f64(minutes * 60.0));
         loop {
@@ -154,7 +158,7 @@ async fn conclude(
     violations.extend(audit(&evidence));
     violations.extend(audit::check(&evidence, &scene.notes.lock(), &guest, spans));
     violations.extend(audit::unread(&scene.people, &evidence).await?);
-    let output = scene.house.stack.output("chat-worker-1", &["verify", "--json"]).await?;
+    let output = scene.house.stack.output("chat-worker-1", &["verify", "--json"], &[]).await?;
     let verified: Value = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("verify: {}", String::from_utf8_lossy(&output.stderr)))?;
     violations.extend(audit::verified(&verified));

@@ -26,9 +26,9 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     /// The faults of `seed`; of `only` these, if there are any.
-    pub(crate) fn new(seed: u64, store: Store, only: &[Kind], is_short: bool) -> Self {
+    pub(crate) fn new(seed: u64, (store, nats_servers): (Store, u16), only: &[Kind], is_short: bool) -> Self {
         let all = if only.is_empty() { Kind::value_variants() } else { only };
-        let kinds = all.iter().copied().filter(|kind| kind.is_possible(store)).collect();
+        let kinds = all.iter().copied().filter(|kind| kind.is_possible(store, nats_servers)).collect();
         Self { rng: StdRng::seed_from_u64(seed), kinds, left: Vec::new(), is_short, rounds: 0 }
     }
 
@@ -62,14 +62,14 @@ mod tests {
     use super::*;
 
     fn kinds(seed: u64, count: usize) -> Vec<Kind> {
-        let mut schedule = Schedule::new(seed, Store::Postgres, &[], true);
+        let mut schedule = Schedule::new(seed, (Store::Postgres, 1), &[], true);
         (0..count).map(|_| schedule.next().unwrap().kind).collect()
     }
 
     #[test]
     fn a_round_has_every_possible_kind_once_and_a_seed_says_in_which_order() {
-        let round = Schedule::new(1, Store::Postgres, &[], true).round_len();
-        assert_eq!(round, Kind::value_variants().len() - 2, "there is no CQL server to break");
+        let round = Schedule::new(1, (Store::Postgres, 1), &[], true).round_len();
+        assert_eq!(round, Kind::value_variants().len() - 3, "there are no CQL server and no cluster to break");
         let mut first = kinds(1, round);
         assert_eq!(first, kinds(1, round));
         assert_ne!(first, kinds(2, round));

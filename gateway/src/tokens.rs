@@ -48,6 +48,8 @@ enum Keys {
         http: reqwest::Client,
         cache: RwLock<HashMap<String, DecodingKey>>,
         asked: Mutex<Asked>,
+        /// While nothing is known yet, who comes waits for the one that asks.
+        first: tokio::sync::Mutex<()>,
     },
     None,
 }
@@ -79,6 +81,7 @@ impl Tokens {
                 http: http_client().map_err(|error| BadSetting::new("JWKS_URL", error.to_string()))?,
                 cache: RwLock::default(),
                 asked: Mutex::default(),
+                first: tokio::sync::Mutex::default(),
             },
             (None, None) => Keys::None,
         };
@@ -149,8 +152,9 @@ impl Tokens {
         match &self.keys {
             Keys::One(key) => Ok(DecodingKey::clone(key)),
             Keys::None => Err(Code::InvalidToken),
-            Keys::Published { url, http, cache, asked } => {
+            Keys::Published { url, http, cache, asked, first } => {
                 let kid = kid.ok_or(Code::InvalidToken)?;
+                let _turn = if cache.read().is_empty() { Some(first.lock().await) } else { None };
                 let known = cache.read().get(kid).cloned();
                 if asked.lock().is_due(known.is_some(), cache.read().is_empty()) {
                     match fetch(http, url).await {

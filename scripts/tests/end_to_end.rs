@@ -2,6 +2,8 @@
 
 #[path = "end_to_end/crash.rs"]
 mod crash;
+#[path = "end_to_end/drill.rs"]
+mod drill;
 #[path = "end_to_end/house.rs"]
 mod house;
 #[path = "end_to_end/membership.rs"]
@@ -10,5 +12,7 @@ mod membership;
 mod resume;
 #[path = "end_to_end/retry.rs"]
 mod retry;
+#[path = "end_to_end/start.rs"]
+mod start;
 #[path = "end_to_end/talk.rs"]
 mod talk;

@@ -24,6 +24,13 @@ pub(super) async fn fill(scene: &Scene, lasts: Duration) -> Result<Outcome> {
     Ok(Outcome::of(format!("no more than {} bytes for {lasts:.1?}", info.state.bytes)))
 }
 
+/// Kills the server of a cluster that leads the log.
+pub(super) async fn kill_leader(scene: &Scene, lasts: Duration) -> Result<Outcome> {
+    let info = scene.js.get_stream(CHAT_MESSAGES).await?.cached_info().clone();
+    let leader = info.cluster.and_then(|cluster| cluster.leader).context("the log has no leader now")?;
+    super::process::kill(scene, &[&leader], lasts).await
+}
+
 /// Publishes four messages that no worker can store.
 pub(super) async fn poison(scene: &Scene) -> Result<Outcome> {
     let room = scene.rooms.first().copied().context("a room")?;

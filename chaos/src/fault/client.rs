@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context, Result, anyhow, ensure};
 use futures_util::future::join_all;
 use scripts::phone::{
-    Credential, Incoming, Socket, Spoken, Word,
+    Credential, Incoming, OpenError, Socket, Spoken, Word,
     audit::{Rule, Violation},
 };
 use serde_json::json;
@@ -22,6 +22,7 @@ use crate::{house::Server, link::Mode, people::Posted, scene::Scene};
 
 /// How long a server may take for an answer while other things are broken too.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// Handshakes at once, as a balancer would let them through.
 const HANDSHAKES: usize = 50;
 const UNFINISHED: usize = 200;
@@ -68,10 +69,17 @@ pub(super) async fn say_five_times(scene: &Scene) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// A socket in a room; who is told to come again comes again.
 async fn enter(gateway: &str, token: &str, room: Uuid) -> Result<Socket> {
     let credential = Credential::Header(token.to_owned());
-    let opening = Socket::open(gateway, &format!("room_id={room}"), &credential).await;
-    let mut socket = opening.map_err(|error| anyhow!("{error:?}"))?;
+    let deadline = Instant::now() + ANSWER_WITHIN;
+    let mut socket = loop {
+        match Socket::open(gateway, &format!("room_id={room}"), &credential).await {
+            Ok(socket) => break socket,
+            Err(OpenError::Refused { status: 429 | 503, .. }) if Instant::now() < deadline => sleep(AGAIN_AFTER).await,
+            Err(error) => return Err(anyhow!("{error:?}")),
+        }
+    };
     socket.hear_until(ANSWER_WITHIN, |frame| matches!(frame, Incoming::Joined { .. })).await?;
     Ok(socket)
 }

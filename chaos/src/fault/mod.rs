@@ -27,6 +27,8 @@ pub enum Kind {
     KillApi,
     /// nats-server is killed.
     KillNats,
+    /// Of a cluster of nats-servers the one that leads the log is killed.
+    KillNatsLeader,
     /// PostgreSQL is killed.
     KillPostgres,
     /// Redis is killed.
@@ -112,9 +114,21 @@ impl Outcome {
 }
 
 impl Kind {
-    /// Whether this can break where messages are in `store`.
-    pub fn is_possible(self, store: Store) -> bool {
-        !matches!(self, Self::KillCql | Self::HoldApiCql) || store == Store::Scylla
+    /// Whether this can break where messages are in `store` and so many nats-servers are.
+    pub fn is_possible(self, store: Store, nats_servers: u16) -> bool {
+        match self {
+            Self::KillCql | Self::HoldApiCql => store == Store::Scylla,
+            Self::KillNatsLeader => nats_servers > 1,
+            // A cluster is reached without links, and by other names.
+            Self::KillNats
+            | Self::HoldWorkerNats
+            | Self::HoldWorkerAcks
+            | Self::HoldGatewayNats
+            | Self::CutGatewayNats
+            | Self::HoldApiNats
+            | Self::LateGatewayNats => nats_servers == 1,
+            _ => true,
+        }
     }
 
     /// The word for it.
@@ -134,6 +148,7 @@ impl Fault {
             Kind::KillGateway => process::kill(scene, &[gateway], self.lasts).await,
             Kind::KillApi => process::kill(scene, &["api"], self.lasts).await,
             Kind::KillNats => process::kill(scene, &["nats"], self.lasts).await,
+            Kind::KillNatsLeader => broker::kill_leader(scene, self.lasts).await,
             Kind::KillPostgres => process::kill(scene, &["postgres"], self.lasts).await,
             Kind::KillRedis => process::kill(scene, &["redis"], self.lasts).await,
             Kind::KillCql => process::kill(scene, &["cassandra"], self.lasts).await,

@@ -3,8 +3,9 @@
 use std::{
     env,
     ffi::OsString,
+    fs,
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -39,16 +40,33 @@ pub(crate) fn release(packages: &[&str]) -> Result<PathBuf> {
     build(packages, true)
 }
 
+/// Builds the programs of a stack with deliberate bugs, and what finds those, and puts all of them into `folder`: the place
+/// where programs are built to belongs to those without.
+pub(super) fn mutants(folder: &Path) -> Result<PathBuf> {
+    let features: Vec<_> = PACKAGES.iter().map(|package| format!("{package}/mutants")).collect();
+    let checker = build(&["chaos"], false)?;
+    let built = build_with(&PACKAGES, &["--features", &features.join(",")])?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for (name, from) in PACKAGES.iter().map(|name| (name, &built)).chain([(&"chaos", &checker)]) {
+        // A program that runs cannot be written to, but another one may take its name.
+        let part = folder.join("part");
+        fs::copy(from.join(name), &part).and_then(|_| fs::rename(&part, folder.join(name)))?;
+    }
+    Ok(folder.to_owned())
+}
+
 fn build(packages: &[&str], is_release: bool) -> Result<PathBuf> {
+    build_with(packages, if is_release { &["--release"] } else { &[] })
+}
+
+fn build_with(packages: &[&str], flags: &[&str]) -> Result<PathBuf> {
     console::step("building", packages.join(", "));
     let mut command = cargo();
     command.args(["build", "--message-format=json-render-diagnostics"]);
     for package in packages {
         command.args(["--package", package]);
     }
-    if is_release {
-        command.arg("--release");
-    }
+    command.args(flags);
     // Cargo's progress goes past us to the terminal; what it has built comes to us.
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let output = child.stdout.take().context("a piped standard output is there")?;

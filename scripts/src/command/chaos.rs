@@ -21,7 +21,11 @@ pub(super) struct Arguments {
 
 /// Ends as the program does.
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let binaries = build::binaries_and("chaos", arguments.release)?;
+    let binaries = if arguments.arguments.iter().any(|argument| argument.starts_with("--mutants")) {
+        build::mutants(&workspace::root().join(".run/mutants"))?
+    } else {
+        build::binaries_and("chaos", arguments.release)?
+    };
     let status = Command::new(binaries.join("chaos"))
         .args(&arguments.arguments)
         .arg("--binaries")

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{
     handle::Stack,
-    layout::{Layout, ServerPorts, ServicePorts},
+    layout::{Layout, NatsPorts, ServerPorts, ServicePorts},
     plan::{Plan, Ports, Store},
     port::PortLease,
     process::Process,
@@ -35,7 +35,7 @@ fn folder_of(plan: &Plan) -> Result<&Path> {
 
 fn lay_out(plan: &Plan) -> Result<(ServerPorts, ServicePorts, Vec<PortLease>)> {
     let mut layout = Layout::new(plan.ports);
-    let servers = layout.servers(plan.store == Store::Scylla)?;
+    let servers = layout.servers(plan.store == Store::Scylla, plan.nats_servers)?;
     let services = layout.services(plan.gateways, plan.workers)?;
     Ok((servers, services, layout.finish()?))
 }
@@ -47,8 +47,8 @@ pub(super) fn start_on(plan: &Plan, shared: Option<&Shared>) -> Result<(Stack, V
     // Every port is known to be free before anything is made.
     let (server_ports, ports, leases) = lay_out(plan)?;
     let (servers, backing) = match shared {
-        Some(shared) => servers_beside(shared, &run_dir, plan, server_ports.nats)?,
-        None => own_servers(&run_dir, plan, server_ports)?,
+        Some(shared) => servers_beside(shared, &run_dir, plan, &server_ports.nats)?,
+        None => own_servers(&run_dir, plan, &server_ports)?,
     };
     let mut starter = Starter { run_dir: &run_dir, plan: Some(plan), order: 0 };
     let result = starter.bring_up(&servers).and_then(|()| bring_up_services(&mut starter, plan, backing, &ports));
@@ -63,7 +63,7 @@ pub(crate) fn start_test_servers(folder: &Path) -> Result<Stack> {
     let run_dir = fresh(folder)?;
     let stack = Stack::at(run_dir.path());
     let mut layout = Layout::new(Ports::Auto);
-    let ports = layout.servers(true)?;
+    let ports = layout.servers(true, 0)?;
     let (cql_port, storage_port) = ports.cassandra.context("a port for CQL was asked for")?;
     let _leases = layout.finish()?;
     // Tests make their own streams on servers of their own; only the program has to be there.
@@ -126,12 +126,12 @@ fn undone(stack: &Stack, error: anyhow::Error) -> anyhow::Error {
 }
 
 /// Servers of the stack's own.
-fn own_servers(run_dir: &RunDir, plan: &Plan, ports: ServerPorts) -> Result<(Vec<Process>, Backing)> {
+fn own_servers(run_dir: &RunDir, plan: &Plan, ports: &ServerPorts) -> Result<(Vec<Process>, Backing)> {
     let mut processes = vec![
         postgres::process(run_dir, ports.postgres, postgres::Tuning::Development, plan.is_detached)?,
         redis::process(run_dir, ports.redis, plan.is_detached)?,
-        nats::process(run_dir, ports.nats, plan.is_detached)?,
     ];
+    processes.extend(nats::processes(run_dir, &ports.nats, plan.is_detached)?);
     if let Some((port, storage_port)) = ports.cassandra {
         processes.push(cassandra::process(run_dir, port, storage_port, plan.is_detached)?);
     }
@@ -139,7 +139,7 @@ fn own_servers(run_dir: &RunDir, plan: &Plan, ports: ServerPorts) -> Result<(Vec
         database_url: postgres::url(ports.postgres),
         redis_url: redis::url(ports.redis),
         redis_prefix: None,
-        nats_port: ports.nats,
+        nats_ports: ports.nats.iter().map(|ports| ports.clients).collect(),
         cql_nodes: ports.cassandra.map(|(port, _)| cassandra::nodes(port)),
         cql_keyspace: "timingle".to_owned(),
     };
@@ -147,16 +147,21 @@ fn own_servers(run_dir: &RunDir, plan: &Plan, ports: ServerPorts) -> Result<(Vec
 }
 
 /// A nats-server of the stack's own; for the rest, names of its own on the shared servers.
-fn servers_beside(shared: &Shared, run_dir: &RunDir, plan: &Plan, nats_port: u16) -> Result<(Vec<Process>, Backing)> {
+fn servers_beside(
+    shared: &Shared,
+    run_dir: &RunDir,
+    plan: &Plan,
+    nats_ports: &[NatsPorts],
+) -> Result<(Vec<Process>, Backing)> {
     let backing = Backing {
         database_url: shared.database_url.clone(),
         redis_url: test_env("REDIS_URL"),
         redis_prefix: Some(shared.name.clone()),
-        nats_port,
+        nats_ports: nats_ports.iter().map(|ports| ports.clients).collect(),
         cql_nodes: (plan.store == Store::Scylla).then(|| test_env("CQL_NODES")),
         cql_keyspace: shared.name.clone(),
     };
-    Ok((vec![nats::process(run_dir, nats_port, plan.is_detached)?], backing))
+    Ok((nats::processes(run_dir, nats_ports, plan.is_detached)?, backing))
 }
 
 fn bring_up_services(starter: &mut Starter<'_>, plan: &Plan, backing: Backing, ports: &ServicePorts) -> Result<()> {
@@ -186,7 +191,7 @@ fn variables(plan: &Plan, backing: &Backing, ports: &ServicePorts) -> BTreeMap<S
             ("GATEWAY_URLS", gateways.join(",")),
             ("GATEWAY_OPS_URLS", ops(&ports.gateways)),
             ("WORKER_OPS_URLS", ops(&ports.workers)),
-            ("NATS_URL", nats::url("operator", backing.nats_port)),
+            ("NATS_URL", nats::urls("operator", &backing.nats_ports)),
             ("DATABASE_URL", backing.database_url.clone()),
             ("REDIS_URL", backing.redis_url.clone()),
             ("CQL_NODES", backing.cql_nodes.clone().unwrap_or_default()),

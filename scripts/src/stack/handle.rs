@@ -111,9 +111,11 @@ impl Stack {
         self.record(name)?.process.run_beside(arguments)
     }
 
-    /// Runs the program of the process `name` once more, with its settings and other `arguments`, to its end.
-    pub async fn output(&self, name: &str, arguments: &[&str]) -> Result<Output> {
-        let process = self.record(name)?.process;
+    /// Runs the program of the process `name` once more, with its settings, `settings` on top and other `arguments`, to its
+    /// end.
+    pub async fn output(&self, name: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Result<Output> {
+        let mut process = self.record(name)?.process;
+        process.environment.extend(owned(settings));
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let asking =
             tokio::task::spawn_blocking(move || process.ask(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
@@ -122,7 +124,12 @@ impl Stack {
 
     /// As [`Stack::output`]; an error when it does not end well.
     pub async fn ask(&self, name: &str, arguments: &[&str]) -> Result<()> {
-        let output = self.output(name, arguments).await?;
+        self.ask_as(name, arguments, &[]).await
+    }
+
+    /// As [`Stack::ask`], with `settings` on top of those the process has.
+    pub async fn ask_as(&self, name: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Result<()> {
+        let output = self.output(name, arguments, settings).await?;
         if !output.status.success() {
             let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
             bail!("{}:\n{}", output.status, said.join("\n"));
@@ -133,8 +140,7 @@ impl Stack {
     /// As [`Stack::restart`], with `settings` on top of those it had; it keeps them.
     pub async fn restart_with(&self, name: &str, settings: &[(&str, &str)]) -> Result<()> {
         let mut record = self.record(name)?;
-        let settings = settings.iter().map(|&(variable, value)| (variable.to_owned(), value.to_owned()));
-        record.process.environment.extend(settings);
+        record.process.environment.extend(owned(settings));
         self.run_dir.save(&record)?;
         self.restart(name).await
     }
@@ -202,6 +208,10 @@ impl Stack {
         }
         bail!("there is no process {name}; there are {}", names.join(", "))
     }
+}
+
+fn owned(settings: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
+    settings.iter().map(|&(variable, value)| (variable.to_owned(), value.to_owned()))
 }
 
 /// Whether this is one of the three processes of the project.

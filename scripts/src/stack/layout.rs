@@ -13,6 +13,8 @@ pub(super) mod fixed {
     pub(crate) const POSTGRES: u16 = 5432;
     pub(crate) const REDIS: u16 = 6379;
     pub(crate) const NATS: u16 = 4222;
+    /// Where the servers of a cluster find each other.
+    pub(crate) const NATS_ROUTES: u16 = 6222;
     pub(crate) const CQL: u16 = 9042;
     /// Cassandra binds a second port for neighbours it does not have.
     pub(crate) const CQL_STORAGE: u16 = 7000;
@@ -29,12 +31,20 @@ pub(super) struct Layout {
     taken: Vec<String>,
 }
 
-/// The ports of a stack's own servers.
+/// The ports of one nats-server.
 #[derive(Clone, Copy, Debug)]
+pub(super) struct NatsPorts {
+    pub(super) clients: u16,
+    /// For the others of a cluster; a server on its own does not listen there.
+    pub(super) routes: u16,
+}
+
+/// The ports of a stack's own servers.
+#[derive(Clone, Debug)]
 pub(super) struct ServerPorts {
     pub(super) postgres: u16,
     pub(super) redis: u16,
-    pub(super) nats: u16,
+    pub(super) nats: Vec<NatsPorts>,
     /// CQL's, and the second one Cassandra binds.
     pub(super) cassandra: Option<(u16, u16)>,
 }
@@ -72,12 +82,17 @@ impl Layout {
         }
     }
 
-    /// Ports for a stack's own servers.
-    pub(super) fn servers(&mut self, has_cassandra: bool) -> Result<ServerPorts> {
+    /// Ports for a stack's own servers, so many nats-servers among them.
+    pub(super) fn servers(&mut self, has_cassandra: bool, nats_servers: u16) -> Result<ServerPorts> {
+        let nats = (0..nats_servers).map(|n| {
+            let clients = self.port("nats", fixed::NATS + n)?;
+            let routes = if nats_servers > 1 { self.port("nats, routes", fixed::NATS_ROUTES + n)? } else { 0 };
+            Ok(NatsPorts { clients, routes })
+        });
         Ok(ServerPorts {
+            nats: nats.collect::<Result<_>>()?,
             postgres: self.port("postgres", fixed::POSTGRES)?,
             redis: self.port("redis", fixed::REDIS)?,
-            nats: self.port("nats", fixed::NATS)?,
             cassandra: if has_cassandra { Some(self.cassandra()?) } else { None },
         })
     }

@@ -49,6 +49,7 @@ pub struct Plan {
     pub(super) store: Store,
     pub(super) gateways: u16,
     pub(super) workers: u16,
+    pub(super) nats_servers: u16,
     pub(super) ports: Ports,
     pub(super) has_limits: bool,
     /// Process (or kind of process), variable, value.
@@ -68,6 +69,7 @@ impl Plan {
             store: Store::Postgres,
             gateways: 1,
             workers: 1,
+            nats_servers: 1,
             ports: Ports::Fixed,
             has_limits: true,
             env: Vec::new(),
@@ -109,6 +111,13 @@ impl Plan {
     #[must_use]
     pub fn workers(self, workers: u16) -> Self {
         Self { workers, ..self }
+    }
+
+    /// How many nats-servers; 1 if not said. Several are a cluster, and every stream has a copy on each of three.
+    #[must_use]
+    pub fn nats_servers(self, nats_servers: u16) -> Self {
+        let copies = nats_servers.clamp(1, 3).to_string();
+        Self { nats_servers, ..self }.env("chat-worker", "STREAM_REPLICAS", &copies)
     }
 
     /// Whether api and gateways limit rates, handshakes and connections; they do if not said.

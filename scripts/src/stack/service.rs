@@ -30,7 +30,8 @@ pub(super) struct Backing {
     pub(super) database_url: String,
     pub(super) redis_url: String,
     pub(super) redis_prefix: Option<String>,
-    pub(super) nats_port: u16,
+    /// One, or those of a cluster.
+    pub(super) nats_ports: Vec<u16>,
     pub(super) cql_nodes: Option<String>,
     pub(super) cql_keyspace: String,
 }
@@ -130,7 +131,7 @@ impl Services<'_> {
         set(&mut settings, "TIMINGLE_LIMITS", if self.plan.has_limits { "on" } else { "off" }.to_owned());
         set(&mut settings, "STORE", self.plan.store.as_str().to_owned());
         set(&mut settings, "DATABASE_URL", backing.database_url.clone());
-        set(&mut settings, "NATS_URL", server::nats::url(nats_user, backing.nats_port));
+        set(&mut settings, "NATS_URL", server::nats::urls(nats_user, &backing.nats_ports));
         if self.plan.store == Store::Scylla {
             set(&mut settings, "CQL_NODES", backing.cql_nodes.clone().unwrap_or_default());
             set(&mut settings, "CQL_KEYSPACE", backing.cql_keyspace.clone());

@@ -5,6 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use anyhow::Result;
 
 use super::super::{
+    layout::NatsPorts,
     process::{Process, Stop},
     ready::Ready,
     run_dir::RunDir,
@@ -25,15 +26,41 @@ const USERS: [(&str, &str); 4] = [
 /// Streams are read back before clients are let in.
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
+/// A server on its own, or a cluster of them: `nats-1` …
+pub(in crate::stack) fn processes(run_dir: &RunDir, ports: &[NatsPorts], is_detached: bool) -> Result<Vec<Process>> {
+    if let [alone] = ports {
+        return Ok(vec![process(run_dir, NAME, alone.clients, &[], is_detached)?]);
+    }
+    let routes: Vec<_> = ports.iter().map(|ports| route(ports.routes)).collect();
+    let servers = ports.iter().enumerate().map(|(n, ports)| {
+        let name = format!("{NAME}-{}", n + 1);
+        let of_cluster = [
+            ["--server_name", &name],
+            ["--cluster_name", "timingle"],
+            ["--cluster", &route(ports.routes)],
+            ["--routes", &routes.join(",")],
+        ];
+        let of_cluster: Vec<_> = of_cluster.as_flattened().iter().map(|&argument| argument.to_owned()).collect();
+        process(run_dir, &name, ports.clients, &of_cluster, is_detached)
+    });
+    servers.collect()
+}
+
+fn route(port: u16) -> String {
+    format!("nats://127.0.0.1:{port}")
+}
+
 /// A server on `port` with its streams in the run folder.
-pub(in crate::stack) fn process(run_dir: &RunDir, port: u16, is_detached: bool) -> Result<Process> {
+fn process(run_dir: &RunDir, name: &str, port: u16, more: &[String], is_detached: bool) -> Result<Process> {
     let program = tool::nats::ensure()?;
-    let store = run_dir.data(NAME);
+    let store = run_dir.data(name);
     fs::create_dir_all(&store)?;
+    let mut arguments = arguments(port, &store);
+    arguments.extend_from_slice(more);
     Ok(Process {
-        name: NAME.to_owned(),
+        name: name.to_owned(),
         program,
-        arguments: arguments(port, &store),
+        arguments,
         environment: passwords().map(|(variable, password)| (variable.to_owned(), password)).collect(),
         folder: run_dir.path().to_owned(),
         core: None,
@@ -66,6 +93,11 @@ pub(in crate::stack) fn passwords() -> impl Iterator<Item = (&'static str, Strin
 pub(in crate::stack) fn url(user: &str, port: u16) -> String {
     assert!(USERS.iter().any(|(known, _)| *known == user), "docker/nats.conf has no user {user}");
     format!("nats://{user}:{}@127.0.0.1:{port}", password(user))
+}
+
+/// The URLs for `user` of all the servers of a cluster, or of the only one.
+pub(in crate::stack) fn urls(user: &str, ports: &[u16]) -> String {
+    ports.iter().map(|port| url(user, *port)).collect::<Vec<_>>().join(",")
 }
 
 /// These servers listen on loopback alone and hold nothing but development's data: a password anybody can guess still
