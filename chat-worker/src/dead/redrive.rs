@@ -24,9 +24,6 @@ use crate::{
 pub struct Arguments {
     #[command(flatten)]
     which: Which,
-    /// Of all, only those with this reason.
-    #[arg(long, requires = "all")]
-    reason: Option<String>,
 }
 
 /// Why a letter stays.
@@ -39,31 +36,25 @@ enum Stays {
 
 pub(super) async fn run(config: &Config, broker: &Broker, arguments: &Arguments) -> anyhow::Result<Conclusion> {
     let stream = dead_stream(broker).await?;
-    let mut letters = Letters::new(broker, &arguments.which, arguments.reason.as_deref()).await?;
+    let mut letters = Letters::new(broker, &arguments.which).await?;
     let redrive = Redrive {
         store: chat_store::connect(&config.store, &config.database.pool()?).await?,
         held: Held::ask(broker).await?,
     };
     let (mut stored, mut stayed) = (0_u64, 0_u64);
-    loop {
-        let page = letters.next_page().await?;
-        if page.is_empty() {
-            break;
-        }
-        for letter in page {
-            match redrive.store(&letter).await {
-                Ok(()) => {
-                    remove(&stream, letter.dead_seq).await.context("it is stored; redriving it again is safe")?;
-                    stored += 1;
-                }
-                Err(Stays::Unstorable(why)) => {
-                    console::answer(format_args!("{} stays: {}", letter.dead_seq, visible(&why)));
-                    stayed += 1;
-                }
-                Err(Stays::Away(error)) => {
-                    let done = format!("{stored} stored before that; run it again when the store is back");
-                    return Err(anyhow::Error::new(error).context(done));
-                }
+    while let Some(letter) = letters.next().await? {
+        match redrive.store(&letter).await {
+            Ok(()) => {
+                remove(&stream, letter.dead_seq).await.context("it is stored; redriving it again is safe")?;
+                stored += 1;
+            }
+            Err(Stays::Unstorable(why)) => {
+                console::answer(format_args!("{} stays: {}", letter.dead_seq, visible(&why)));
+                stayed += 1;
+            }
+            Err(Stays::Away(error)) => {
+                let done = format!("{stored} stored before that; run it again when the store is back");
+                return Err(anyhow::Error::new(error).context(done));
             }
         }
     }
