@@ -19,6 +19,7 @@ use crate::{
     conclusion::Conclusion,
     config::Config,
     console::{self, visible},
+    dead_letter,
 };
 
 /// Which message, and how it is told.
@@ -63,7 +64,7 @@ pub async fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<Concl
     };
     let dead = match &found {
         Some(_) => None,
-        None => search(&broker, CHAT_DEAD, DeadSubject::ALL, 1, "Timingle-Dead-Nats-Msg-Id", id).await?,
+        None => search(&broker, CHAT_DEAD, DeadSubject::ALL, 1, &dead_letter::kept_as(header::NATS_MSG_ID), id).await?,
     };
     let hops = hops(store.as_ref(), found.as_ref(), logged.as_ref(), dead.as_ref(), floor).await?;
     let is_known = found.is_some() || logged.is_some() || dead.is_some();
