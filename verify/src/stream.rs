@@ -160,6 +160,8 @@ async fn may_skip(parts: &Parts, message: &Stored, body: &Body, sender: Option<U
     let rows = parts.store.log_at(&[(found.room_id, found.seq, found.created_at)]).await?;
     let is_message = rows.into_iter().flatten().next().is_some_and(|row| row.kind == Some(Kind::Message));
     let is_own = sender.is_some() && sender == found.sender;
+    // A role is none any more by the time of this check, or is one only since: so a deletion by role may be a skip.
+    // That one was stored and is missed all the same is found with its message, which keeps it.
     let admits = is_message && found.room_id == body.room_id() && (body.kind() == Kind::Reaction || is_own);
     Ok(!admits)
 }
