@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     Entry, Outcome, StoreError,
+    entry::Before,
     item::Item,
     standing::{Target, target_of},
 };
@@ -27,15 +28,6 @@ use crate::{
 /// How often a transaction that lost a deadlock is done again before the caller hears of it. Ids are locked in
 /// order, so this is for deadlocks over indexes that we did not think of.
 const DEADLOCKS_MAX: u32 = 5;
-
-/// What became of an entry before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Before {
-    /// Nothing, or it was stored.
-    Nothing,
-    /// It was given up: a skip stands at its seq, which makes way if the entry can be stored now.
-    GivenUp,
-}
 
 /// Writes one entry, whose body is `text`.
 pub(super) async fn settle(pool: &Pool, entry: &Entry, text: &str, before: Before) -> Result<Outcome, StoreError> {
