@@ -316,7 +316,7 @@ impl Audited {
             return None;
         }
         let said = Said::read(self.row.as_ref()?.body.as_deref()?)?;
-        crate::standing::target_of(&said.body)
+        said.body.target()
     }
 }
 

@@ -152,7 +152,7 @@ async fn may_skip(parts: &Parts, message: &Stored, body: &Body, sender: Option<U
     if own.first().is_some_and(|found| found.seq < message.seq) || message.payload.contains(&0) || has_null(body) {
         return Ok(true);
     }
-    let Some(target) = target_of(body) else { return Ok(false) };
+    let Some(target) = body.target() else { return Ok(false) };
     if target == body.id() {
         return Ok(true);
     }
@@ -164,15 +164,6 @@ async fn may_skip(parts: &Parts, message: &Stored, body: &Body, sender: Option<U
     // That one was stored and is missed all the same is found with its message, which keeps it.
     let admits = is_message && found.room_id == body.room_id() && (body.kind() == Kind::Reaction || is_own);
     Ok(!admits)
-}
-
-fn target_of(body: &Body) -> Option<schema::id::MessageId> {
-    match body {
-        Body::MessageUpdated { message_id, .. }
-        | Body::MessageDeleted { message_id, .. }
-        | Body::Reaction { message_id, .. } => Some(*message_id),
-        Body::Message { .. } | Body::System { .. } => None,
-    }
 }
 
 /// U+0000 travels escaped.

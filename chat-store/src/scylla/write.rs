@@ -26,9 +26,7 @@ use super::{
     settle::Effects,
     statement::higher_wins,
 };
-use crate::{
-    Entry, Outcome, StoreError, column, entry::Before, error::OTHER_AT_SEQ, item::Item, standing::target_of, storable,
-};
+use crate::{Entry, Outcome, StoreError, column, entry::Before, error::OTHER_AT_SEQ, item::Item, storable};
 
 /// Everything known of the ids that a batch touches.
 type KnownIds = HashMap<MessageId, Known>;
@@ -133,7 +131,7 @@ fn keep_change(
     changes: &mut Vec<Mutation>,
     targets: &mut HashSet<MessageId>,
 ) {
-    if let Some(target) = target_of(&entry.body) {
+    if let Some(target) = entry.body.target() {
         targets.insert(target);
         match reaction::insert(store, entry) {
             Some(inserted) => changes.extend([inserted, claim::reacted(store, target)]),
