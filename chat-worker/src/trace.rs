@@ -10,7 +10,7 @@ use ops::{
 use schema::{
     header,
     id::MessageId,
-    stream::{CHAT_DEAD, CHAT_MESSAGES, WORKER},
+    stream::{self, CHAT_DEAD, CHAT_MESSAGES},
     subject::{ChatSubject, DeadSubject},
 };
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ pub async fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<Concl
     let store = chat_store::connect(&config.store, &config.database.pool()?).await?;
     let broker = config.broker.connect("worker").await?;
     let found = store.find(&[id]).await?.pop();
-    let floor = floor(&broker).await?;
+    let floor = stream::ask_worker(&broker.js, CHAT_MESSAGES).await?.ack_floor.stream_sequence;
     let logged = match &found {
         Some(found) => stored::at(&broker.client, CHAT_MESSAGES, found.seq).await?,
         None => search(&broker, CHAT_MESSAGES, ChatSubject::ALL, floor + 1, header::NATS_MSG_ID, id).await?,
@@ -75,14 +75,6 @@ pub async fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<Concl
         );
     }
     Ok(if is_known { Conclusion::Done } else { Conclusion::Found })
-}
-
-async fn floor(broker: &Broker) -> anyhow::Result<u64> {
-    let worker = broker
-        .js
-        .get_consumer_from_stream::<async_nats::jetstream::consumer::pull::Config, _, _>(WORKER, CHAT_MESSAGES)
-        .await?;
-    Ok(worker.cached_info().ack_floor.stream_sequence)
 }
 
 /// The first message from `from` on whose header `name` is `id`.

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use async_nats::jetstream::consumer::pull;
 use chat_store::{MessageStore, Outcome, StoreError};
 use ops::broker::Broker;
-use schema::stream::{CHAT_MESSAGES, EVENTS, WORKER};
+use schema::stream::{self, CHAT_MESSAGES, EVENTS};
 
 use super::{Letters, Which, dead_stream, letter::Letter, remove};
 use crate::{
@@ -117,10 +116,10 @@ struct Held {
 
 impl Held {
     async fn ask(broker: &Broker) -> anyhow::Result<Self> {
-        let stream = broker.js.get_stream(CHAT_MESSAGES).await.context("the log can not be asked")?;
-        let worker = broker.js.get_consumer_from_stream::<pull::Config, _, _>(WORKER, CHAT_MESSAGES).await;
-        let floor = worker.context("how far the worker is can not be asked")?.cached_info().ack_floor.stream_sequence;
-        let state = &stream.cached_info().state;
+        let log = broker.js.get_stream(CHAT_MESSAGES).await.context("the log can not be asked")?;
+        let worker = stream::ask_worker(&broker.js, CHAT_MESSAGES).await;
+        let floor = worker.context("how far the worker is can not be asked")?.ack_floor.stream_sequence;
+        let state = &log.cached_info().state;
         Ok(Self { first: state.first_sequence.max(floor + 1), last: state.last_sequence })
     }
 
