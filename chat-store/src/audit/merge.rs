@@ -9,8 +9,8 @@ use crate::{LogRow, item::Item};
 
 type Key = (RoomId, u64);
 
-/// Joins a page of the log and one of history, each ascending and of at most `limit`, by room and seq; and says where the
-/// next pages begin, if there may be more. What only one of the two has told all about is left to the next page.
+/// Joins a page of the log and one of history, each ascending and of at most `limit`, by room and seq; and says where
+/// the next pages begin, if there may be more. What lies beyond the end of one that is full is left to them.
 pub(crate) fn merge(log: Vec<(RoomId, LogRow)>, history: Vec<Item>, limit: usize) -> (Vec<Audited>, Option<Key>) {
     // What is full may go on; the other has told all up to there.
     let full = |is_full: bool, last: Option<Key>| last.filter(|_| is_full);
