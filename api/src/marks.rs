@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use async_nats::Message;
+use chat_store::StoreError;
 use ops::direct_get;
 use schema::{
     clock::Timestamp,
@@ -20,9 +21,23 @@ use crate::state::AppState;
 /// A mark, and when it was made.
 pub(crate) type Standing = (u64, Timestamp);
 
-/// The newest marks of these people in these rooms that the stream has; none while NATS is away, when the store has to
-/// do.
-pub(crate) async fn newest(state: &AppState, whose: &[(RoomId, UserId)]) -> HashMap<(RoomId, UserId), Standing> {
+/// The newest marks of these people in these rooms, the store's or the stream's; who has none is not named.
+pub(crate) async fn newest(
+    state: &AppState,
+    whose: &[(RoomId, UserId)],
+) -> Result<HashMap<(RoomId, UserId), Standing>, StoreError> {
+    let stored = state.store.read_marks(whose).await?.into_iter();
+    let mut newest: HashMap<_, Standing> =
+        stored.map(|mark| ((mark.room_id, mark.user_id), (mark.seq, mark.read_at))).collect();
+    for (who, standing) in of_stream(state, whose).await {
+        let known = newest.entry(who).or_insert(standing);
+        *known = (*known).max(standing);
+    }
+    Ok(newest)
+}
+
+/// The marks that the stream has; none while NATS is away, when the store has to do.
+async fn of_stream(state: &AppState, whose: &[(RoomId, UserId)]) -> HashMap<(RoomId, UserId), Standing> {
     let mut found = HashMap::new();
     if !state.broker.is_connected() {
         return found;

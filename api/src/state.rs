@@ -3,8 +3,7 @@
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 use chat_store::MessageStore;
-use ops::database::Pool;
-use ops::{broker::Broker, clock::Clock};
+use ops::{broker::Broker, clock::Clock, database::Pool};
 use secrecy::SecretString;
 
 use crate::{

@@ -3,6 +3,8 @@
 //! Each seq is judged by itself, with what stands under its id and its message's: so a store of any size is walked page
 //! by page.
 
+mod merge;
+
 use std::fmt;
 
 use schema::{
@@ -17,6 +19,8 @@ use crate::{
     item::Item,
     standing::{Change, Standing, Target},
 };
+
+pub(crate) use merge::merge;
 
 /// Some seqs of the store, each with everything that its tables say of it.
 #[derive(Clone, Debug, Default)]
@@ -312,7 +316,7 @@ impl Audited {
             return None;
         }
         let said = Said::read(self.row.as_ref()?.body.as_deref()?)?;
-        crate::standing::target_of(&said.body)
+        said.body.target()
     }
 }
 
@@ -361,20 +365,6 @@ impl Said {
 }
 
 impl Audited {
-    /// Nothing is known of it yet.
-    pub(crate) const fn at(room_id: RoomId, seq: u64) -> Self {
-        Self {
-            room_id,
-            seq,
-            row: None,
-            item: None,
-            place: None,
-            changes: Vec::new(),
-            reactions: Vec::new(),
-            kept: None,
-        }
-    }
-
     /// The id of what stands in the log.
     pub(crate) fn id(&self) -> Option<MessageId> {
         self.row.as_ref()?.id

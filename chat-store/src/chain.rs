@@ -1,10 +1,14 @@
 //! Whether an event's history is as it was written: every change is there once, fits its own hash, and hangs on the one
 //! before it, up to the hash in the event's own row.
 
-use schema::{change::FieldChange, history::Link, id::ChangeId};
+use schema::{
+    change::FieldChange,
+    history::Link,
+    id::{ChangeId, EventId},
+};
 use serde::Serialize;
 
-use crate::EventChange;
+use crate::{EventChange, MessageStore, StoreError};
 
 /// Something that was done to a history after it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -16,6 +20,30 @@ pub struct ChainFault {
     /// `missing`, `repeated`, `value_changed`, `hash_wrong`, `end_wrong` or `unsealed`.
     #[serde(rename = "problem")]
     pub what: &'static str,
+}
+
+/// Changes read at a time.
+const PAGE: usize = 500;
+
+/// The whole history of an event, ascending in version: all of it, or at least `changes_max` of its changes.
+pub async fn read(
+    store: &dyn MessageStore,
+    event: EventId,
+    changes_max: usize,
+) -> Result<Vec<EventChange>, StoreError> {
+    let mut changes: Vec<EventChange> = Vec::new();
+    loop {
+        let after = changes.last().map(|last| (last.changed_at, last.id));
+        let page = store.event_history(event, after, PAGE).await?;
+        let is_last = page.len() < PAGE;
+        changes.extend(page);
+        if is_last || changes.len() >= changes_max {
+            break;
+        }
+    }
+    // Clocks of two processes may differ; versions do not.
+    changes.sort_by_key(|change| change.version);
+    Ok(changes)
 }
 
 /// Problems that are told.

@@ -40,6 +40,15 @@ pub struct ReadMark {
     pub read_at: Timestamp,
 }
 
+/// What became of an entry before it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// Nothing, or it was stored.
+    Nothing,
+    /// It was given up: a skip stands at its seq, which makes way if the entry can be stored now.
+    GivenUp,
+}
+
 /// What became of one entry. All three are final: the delivery can be acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -3,8 +3,8 @@
 
 use schema::{
     clock::Timestamp,
-    envelope::{Body, Kind},
-    id::{MessageId, RoomId, UserId},
+    envelope::Kind,
+    id::{RoomId, UserId},
 };
 
 /// Where the changed message stands.
@@ -36,16 +36,6 @@ pub(crate) struct Standing<'a> {
     pub(crate) edit: Option<&'a Change>,
     /// The seq that deleted it.
     pub(crate) deleted_seq: Option<u64>,
-}
-
-/// The message that a body changes.
-pub(crate) const fn target_of(body: &Body) -> Option<MessageId> {
-    match body {
-        Body::MessageUpdated { message_id, .. }
-        | Body::MessageDeleted { message_id, .. }
-        | Body::Reaction { message_id, .. } => Some(*message_id),
-        Body::Message { .. } | Body::System { .. } => None,
-    }
 }
 
 impl Target {

@@ -3,7 +3,7 @@
 
 use schema::{envelope::Body, problem::Code};
 
-use crate::{Entry, Outcome, standing::target_of};
+use crate::{Entry, Outcome};
 
 /// The entry's body as text, or why it is never stored.
 pub(crate) fn text_of(entry: &Entry) -> Result<&str, Outcome> {
@@ -13,7 +13,7 @@ pub(crate) fn text_of(entry: &Entry) -> Result<&str, Outcome> {
         return Err(Outcome::Refused(Code::InvalidContent));
     }
     // A change of itself is nobody's message.
-    if target_of(&entry.body) == Some(entry.body.id()) {
+    if entry.body.target() == Some(entry.body.id()) {
         return Err(Outcome::Refused(Code::NotAMember));
     }
     Ok(stored)

@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use async_nats::jetstream::{self, consumer::PullConsumer, stream::DirectGetErrorKind};
+use async_nats::jetstream::{self, stream::DirectGetErrorKind};
 use ops::clock::Clock;
 use schema::{
     clock::Timestamp,
-    stream::{WORKER, lost},
+    stream::{self, lost},
 };
 
 use crate::measure;
@@ -56,11 +56,11 @@ impl Backlog {
     /// Looks, measures and warns.
     pub async fn look(&self, js: &jetstream::Context, clock: Clock) -> anyhow::Result<Found> {
         let stream = js.get_stream(self.stream).await?;
-        let consumer: PullConsumer = stream.get_consumer(WORKER).await.map_err(|error| anyhow::anyhow!(error))?;
-        let (state, info) = (&stream.cached_info().state, consumer.cached_info());
-        let floor = info.ack_floor.stream_sequence;
+        let worker = stream::ask_worker(js, self.stream).await?;
+        let state = &stream.cached_info().state;
+        let floor = worker.ack_floor.stream_sequence;
         let lost = if self.counts_losses { lost(state.first_sequence, floor) } else { 0 };
-        let pending = info.num_pending.saturating_add(u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX));
+        let pending = worker.num_pending.saturating_add(u64::try_from(worker.num_ack_pending).unwrap_or(u64::MAX));
         let oldest = if pending == 0 { Duration::ZERO } else { self.oldest(&stream, floor + 1, clock).await? };
         if self.lost.swap(lost, Ordering::AcqRel) == 0 && lost > 0 {
             tracing::error!(stream = self.stream, lost, "messages aged out of the log before they were stored");

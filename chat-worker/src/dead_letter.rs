@@ -1,5 +1,7 @@
 //! What can not be stored is kept as it was, with the reason, until an operator has looked.
 
+use std::borrow::Cow;
+
 use async_nats::{HeaderMap, jetstream};
 use schema::{header, id::RoomId, subject::DeadSubject};
 use uuid::Uuid;
@@ -21,6 +23,14 @@ pub struct NotBuried(#[from] jetstream::context::PublishError);
 /// one of them (an expected sequence, a rollup) would have the burial refused for ever.
 pub(crate) const OBEYED: &str = "Nats-";
 pub(crate) const KEPT_AS: &str = "Timingle-Dead-Nats-";
+
+/// The name under which a header of a buried message is kept.
+pub(crate) fn kept_as(name: &str) -> Cow<'_, str> {
+    match name.strip_prefix(OBEYED) {
+        Some(rest) => format!("{KEPT_AS}{rest}").into(),
+        None => name.into(),
+    }
+}
 
 impl DeadLetters {
     /// Buries on this broker.
@@ -45,10 +55,7 @@ pub(crate) fn headers(delivery: &Delivery, reason: Reason) -> HeaderMap {
     for (name, values) in delivery.headers.iter().flat_map(HeaderMap::iter) {
         let name: &str = name.as_ref();
         for value in values {
-            match name.strip_prefix(OBEYED) {
-                Some(rest) => map.append(format!("{KEPT_AS}{rest}").as_str(), value.clone()),
-                None => map.append(name, value.clone()),
-            }
+            map.append(kept_as(name).as_ref(), value.clone());
         }
     }
     let Delivery { stream, seq, logged_at, deliveries, subject, .. } = delivery;

@@ -3,97 +3,62 @@
 //!
 //! It is a hint that may be lost; what a phone missed of it, it reads when it looks at its rooms again.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, time::Duration};
 
 use async_nats::Client;
+use bytes::Bytes;
 use ops::lifecycle::Lifecycle;
-use parking_lot::Mutex;
 use schema::{
     id::{RoomId, UserId},
     moved::{Marked, Moved},
     subject::MOVED,
 };
 
-/// Between two hints passes at least this long; what comes meanwhile goes together.
-const GATHERED_FOR: Duration = Duration::from_millis(200);
-/// Names that may wait; above them they are dropped.
-const WAITING_MAX: usize = 65_536;
+use crate::gathering::{Gathered, Gathering};
 
 /// A handle on the hints. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Hints(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    client: Client,
-    lifecycle: Lifecycle,
-    waiting: Mutex<Waiting>,
-}
+pub struct Hints(Gathering<Names>);
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct Names {
     rooms: HashSet<RoomId>,
     marks: HashSet<(RoomId, UserId)>,
-    /// Whether a task is on its way to send what waits.
-    is_sending: bool,
 }
 
 impl Hints {
     /// Hints through `client`.
     pub fn new(client: Client, lifecycle: Lifecycle) -> Self {
-        Self(Arc::new(Inner { client, lifecycle, waiting: Mutex::default() }))
+        Self(Gathering::new(client, lifecycle))
     }
 
     /// A room's history has changed.
     pub fn room(&self, room: RoomId) {
-        self.add(|waiting| waiting.rooms.insert(room));
+        self.0.add(|names| {
+            names.rooms.insert(room);
+        });
     }
 
     /// Somebody's mark was raised.
     pub fn mark(&self, room: RoomId, user: UserId) {
-        self.add(|waiting| waiting.marks.insert((room, user)));
+        self.0.add(|names| {
+            names.marks.insert((room, user));
+        });
+    }
+}
+
+impl Gathered for Names {
+    const GATHERED_FOR: Duration = Duration::from_millis(200);
+
+    fn count(&self) -> usize {
+        self.rooms.len() + self.marks.len()
     }
 
-    fn add(&self, add: impl FnOnce(&mut Waiting) -> bool) {
-        {
-            let mut waiting = self.0.waiting.lock();
-            if waiting.rooms.len() + waiting.marks.len() >= WAITING_MAX {
-                return;
-            }
-            add(&mut waiting);
-            if std::mem::replace(&mut waiting.is_sending, true) {
-                return;
-            }
-        }
-        let hints = self.clone();
-        self.0.lifecycle.spawn(async move { hints.send_until_quiet().await });
-    }
-
-    async fn send_until_quiet(&self) {
-        let stopping = self.0.lifecycle.stopping().clone();
-        while let Some((rooms, marks)) = self.take() {
-            for part in parts(&rooms, &marks) {
-                let body = serde_json::to_vec(&part).expect("ids serialise");
-                if let Err(error) = self.0.client.publish(MOVED, body.into()).await {
-                    // The connection's task is gone: the process is ending.
-                    tracing::debug!(%error, "a hint was not sent");
-                }
-            }
-            tokio::select! {
-                () = tokio::time::sleep(GATHERED_FOR) => {}
-                () = stopping.cancelled() => tokio::task::yield_now().await,
-            }
-        }
-    }
-
-    fn take(&self) -> Option<(Vec<RoomId>, Vec<Marked>)> {
-        let mut waiting = self.0.waiting.lock();
-        if waiting.rooms.is_empty() && waiting.marks.is_empty() {
-            waiting.is_sending = false;
-            return None;
-        }
-        let marks = waiting.marks.drain().map(|(room_id, user_id)| Marked { room_id, user_id }).collect();
-        Some((waiting.rooms.drain().collect(), marks))
+    fn into_messages(self) -> Vec<(String, Bytes)> {
+        let rooms: Vec<RoomId> = self.rooms.into_iter().collect();
+        let marks: Vec<Marked> = self.marks.into_iter().map(|(room_id, user_id)| Marked { room_id, user_id }).collect();
+        let message = |part| (MOVED.to_owned(), serde_json::to_vec(&part).expect("ids serialise").into());
+        parts(&rooms, &marks).map(message).collect()
     }
 }
 

@@ -2,46 +2,35 @@
 //!
 //! A report is a hint that may be lost; a gateway that waits too long asks the store.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use async_nats::Client;
+use bytes::Bytes;
 use ops::lifecycle::Lifecycle;
-use parking_lot::Mutex;
 use schema::{
     saved::{Refused, Saved, SavedReport},
     subject::{GatewayId, SavedSubject},
 };
 
-use crate::measure;
-
-/// Between two reports to the same gateways passes at least this long; what comes meanwhile goes together.
-const GATHERED_FOR: Duration = Duration::from_millis(2);
-/// Ids that may wait to be reported; above them they are dropped, and the gateways ask.
-const WAITING_MAX: usize = 65_536;
+use crate::{
+    gathering::{Gathered, Gathering},
+    measure,
+};
 
 /// A handle on the reports. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Reporter(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    client: Client,
-    lifecycle: Lifecycle,
-    waiting: Mutex<Waiting>,
-}
+pub struct Reporter(Gathering<Reports>);
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct Reports {
     by_gateway: HashMap<GatewayId, SavedReport>,
     ids: usize,
-    /// Whether a task is on its way to send what waits.
-    is_sending: bool,
 }
 
 impl Reporter {
     /// Reports through `client`.
     pub fn new(client: Client, lifecycle: Lifecycle) -> Self {
-        Self(Arc::new(Inner { client, lifecycle, waiting: Mutex::default() }))
+        Self(Gathering::new(client, lifecycle))
     }
 
     /// Tells `gateway` that a message is saved.
@@ -55,51 +44,31 @@ impl Reporter {
     }
 
     fn add(&self, gateway: GatewayId, add: impl FnOnce(&mut SavedReport)) {
-        {
-            let mut waiting = self.0.waiting.lock();
-            if waiting.ids >= WAITING_MAX {
-                measure::report_dropped();
-                return;
-            }
-            add(waiting.by_gateway.entry(gateway).or_default());
-            waiting.ids += 1;
-            if std::mem::replace(&mut waiting.is_sending, true) {
-                return;
-            }
-        }
-        let reporter = self.clone();
-        // The lifecycle counts it: a shutdown waits until what was saved is told.
-        self.0.lifecycle.spawn(async move { reporter.send_until_quiet().await });
-    }
-
-    async fn send_until_quiet(&self) {
-        while let Some(reports) = self.take() {
-            for (gateway, report) in reports {
-                self.send(gateway, report).await;
-            }
-            tokio::time::sleep(GATHERED_FOR).await;
+        let is_added = self.0.add(|reports| {
+            add(reports.by_gateway.entry(gateway).or_default());
+            reports.ids += 1;
+        });
+        if !is_added {
+            measure::report_dropped();
         }
     }
+}
 
-    fn take(&self) -> Option<HashMap<GatewayId, SavedReport>> {
-        let mut waiting = self.0.waiting.lock();
-        if waiting.ids == 0 {
-            waiting.is_sending = false;
-            return None;
-        }
-        waiting.ids = 0;
-        Some(std::mem::take(&mut waiting.by_gateway))
+impl Gathered for Reports {
+    const GATHERED_FOR: Duration = Duration::from_millis(2);
+
+    fn count(&self) -> usize {
+        self.ids
     }
 
-    async fn send(&self, gateway: GatewayId, report: SavedReport) {
-        let subject = SavedSubject(gateway).to_string();
-        for part in parts(&report) {
-            let body = serde_json::to_vec(&part).expect("ids and numbers serialise");
-            if let Err(error) = self.0.client.publish(subject.clone(), body.into()).await {
-                // The connection's task is gone: the process is ending.
-                tracing::debug!(%error, "a report was not sent");
-            }
+    fn into_messages(self) -> Vec<(String, Bytes)> {
+        let mut messages = Vec::with_capacity(self.by_gateway.len());
+        for (gateway, report) in self.by_gateway {
+            let subject = SavedSubject(gateway).to_string();
+            let body = |part| serde_json::to_vec(&part).expect("ids and numbers serialise").into();
+            messages.extend(parts(&report).map(|part| (subject.clone(), body(part))));
         }
+        messages
     }
 }
 

@@ -4,9 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use chat_store::MessageStore;
-use ops::database::Pool;
 use ops::{
-    database,
+    database::{self, Pool},
     lifecycle::Lifecycle,
     probe::{self, Importance, Readiness},
     telemetry::Metrics,

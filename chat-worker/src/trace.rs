@@ -10,7 +10,7 @@ use ops::{
 use schema::{
     header,
     id::MessageId,
-    stream::{CHAT_DEAD, CHAT_MESSAGES, WORKER},
+    stream::{self, CHAT_DEAD, CHAT_MESSAGES},
     subject::{ChatSubject, DeadSubject},
 };
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ use crate::{
     conclusion::Conclusion,
     config::Config,
     console::{self, visible},
+    dead_letter,
 };
 
 /// Which message, and how it is told.
@@ -56,14 +57,14 @@ pub async fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<Concl
     let store = chat_store::connect(&config.store, &config.database.pool()?).await?;
     let broker = config.broker.connect("worker").await?;
     let found = store.find(&[id]).await?.pop();
-    let floor = floor(&broker).await?;
+    let floor = stream::ask_worker(&broker.js, CHAT_MESSAGES).await?.ack_floor.stream_sequence;
     let logged = match &found {
         Some(found) => stored::at(&broker.client, CHAT_MESSAGES, found.seq).await?,
         None => search(&broker, CHAT_MESSAGES, ChatSubject::ALL, floor + 1, header::NATS_MSG_ID, id).await?,
     };
     let dead = match &found {
         Some(_) => None,
-        None => search(&broker, CHAT_DEAD, DeadSubject::ALL, 1, "Timingle-Dead-Nats-Msg-Id", id).await?,
+        None => search(&broker, CHAT_DEAD, DeadSubject::ALL, 1, &dead_letter::kept_as(header::NATS_MSG_ID), id).await?,
     };
     let hops = hops(store.as_ref(), found.as_ref(), logged.as_ref(), dead.as_ref(), floor).await?;
     let is_known = found.is_some() || logged.is_some() || dead.is_some();
@@ -74,14 +75,6 @@ pub async fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<Concl
         );
     }
     Ok(if is_known { Conclusion::Done } else { Conclusion::Found })
-}
-
-async fn floor(broker: &Broker) -> anyhow::Result<u64> {
-    let worker = broker
-        .js
-        .get_consumer_from_stream::<async_nats::jetstream::consumer::pull::Config, _, _>(WORKER, CHAT_MESSAGES)
-        .await?;
-    Ok(worker.cached_info().ack_floor.stream_sequence)
 }
 
 /// The first message from `from` on whose header `name` is `id`.

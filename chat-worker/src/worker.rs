@@ -9,10 +9,10 @@ use std::{
 };
 
 use chat_store::MessageStore;
-use ops::database::Pool;
 use ops::{
     broker::Broker,
     clock::Clock,
+    database::Pool,
     lifecycle::Lifecycle,
     probe::{Importance, Readiness},
 };

@@ -13,8 +13,7 @@ use std::{
 };
 
 use foldhash::HashMap;
-use ops::database::Pool;
-use ops::lifecycle::Lifecycle;
+use ops::{database::Pool, lifecycle::Lifecycle};
 use parking_lot::Mutex;
 use schema::{
     id::{RoomId, SessionId, UserId},

@@ -1,50 +1,32 @@
 //! What the API has committed and a gateway must act on at once: removals and signed-out sessions.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use futures_util::{StreamExt as _, stream};
+use async_nats::Message;
+use futures_util::{FutureExt as _, future, stream};
 use schema::{
     change::{Change, ChangeKind},
     frame::close::CloseReason,
     id::{SessionId, UserId},
 };
 
-use crate::{recheck, state::Gateway};
-
-/// Between two tries to subscribe.
-const RETRY_AFTER: Duration = Duration::from_millis(250);
+use crate::{
+    recheck,
+    state::Gateway,
+    subscription::{self, subscribe},
+};
 
 /// The subjects that change who may hear what.
 const SUBJECTS: [&str; 3] = [ChangeKind::EventParticipantsChanged.subject(), "room.*", "user.*"];
 
 /// Runs until the process stops.
 pub(crate) async fn run(gateway: Arc<Gateway>) {
-    let stopping = gateway.lifecycle.stopping().clone();
-    let mut subscribers = Vec::new();
-    for subject in SUBJECTS {
-        loop {
-            match gateway.broker.client.subscribe(subject).await {
-                Ok(subscriber) => break subscribers.push(subscriber),
-                Err(error) => tracing::warn!(subject, %error, "subscribe failed: trying again"),
-            }
-            tokio::select! {
-                () = stopping.cancelled() => return,
-                () = tokio::time::sleep(RETRY_AFTER) => {}
-            }
-        }
-    }
-    let mut changes = stream::select_all(subscribers);
-    loop {
-        let message = tokio::select! {
-            () = stopping.cancelled() => return,
-            message = changes.next() => message,
-        };
-        let Some(message) = message else { return };
-        match serde_json::from_slice::<Change>(&message.payload) {
-            Ok(change) => apply(&gateway, &change),
-            Err(error) => tracing::warn!(subject = %message.subject, %error, "a change that does not decode"),
-        }
-    }
+    let subscribing = future::join_all(SUBJECTS.map(|subject| subscribe(&gateway, subject)));
+    let take = |message: Message| match serde_json::from_slice::<Change>(&message.payload) {
+        Ok(change) => apply(&gateway, &change),
+        Err(error) => tracing::warn!(subject = %message.subject, %error, "a change that does not decode"),
+    };
+    subscription::hear(&gateway, subscribing.map(stream::select_all), take).await;
 }
 
 fn apply(gateway: &Gateway, change: &Change) {

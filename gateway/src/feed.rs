@@ -16,7 +16,14 @@ use schema::{
 };
 use tokio::sync::mpsc;
 
-use crate::{config::Subscribe, hub::Room, log_reader::LogAway, render::LogMessage, state::Gateway};
+use crate::{
+    config::Subscribe,
+    hub::Room,
+    log_reader::LogAway,
+    render::LogMessage,
+    state::Gateway,
+    subscription::{self, subscribe},
+};
 
 /// A live message on its way to its room.
 type Live = Pin<Box<dyn Stream<Item = Message> + Send>>;
@@ -43,7 +50,7 @@ pub(crate) fn start(gateway: &Arc<Gateway>, room: &Arc<Room>) {
 }
 
 async fn run(gateway: &Arc<Gateway>, room: &Arc<Room>) {
-    let mut live = subscribe(gateway, room).await;
+    let mut live = live(gateway, room).await;
     gateway.presence.listen(room);
     room.set_ready(top(gateway, room.id).await);
     let doubt = tokio::time::sleep(DOUBT_AFTER);
@@ -65,8 +72,8 @@ async fn run(gateway: &Arc<Gateway>, room: &Arc<Room>) {
     }
 }
 
-/// Tries until NATS takes the subscription; a room's feed is cancelled when the room is left.
-async fn subscribe(gateway: &Arc<Gateway>, room: &Room) -> Live {
+/// What is said in a room, live.
+async fn live(gateway: &Arc<Gateway>, room: &Room) -> Live {
     if gateway.config.subscribe == Subscribe::All {
         let (sender, receiver) = mpsc::channel(ROOM_INBOX_MAX);
         room.inbox.set(sender).expect("a room has one feed");
@@ -75,13 +82,7 @@ async fn subscribe(gateway: &Arc<Gateway>, room: &Room) -> Live {
             Some((message, receiver))
         }));
     }
-    loop {
-        match gateway.broker.client.subscribe(LiveRoomSubjects(room.id).to_string()).await {
-            Ok(subscriber) => return Box::pin(subscriber),
-            Err(error) => tracing::warn!(room.id = %room.id, %error, "subscribe failed: trying again"),
-        }
-        tokio::time::sleep(RETRY_AFTER).await;
-    }
+    Box::pin(subscribe(gateway, LiveRoomSubjects(room.id).to_string()).await)
 }
 
 /// The room's last seq: in the stream, or in the store when the stream holds nothing of it any more.
@@ -177,29 +178,17 @@ async fn read_on(gateway: &Arc<Gateway>, room: &Room, to: u64) -> Result<(), Log
 
 /// In `all` mode: hears every room's live traffic and hands it to the rooms that are here.
 pub(crate) async fn hear_all(gateway: Arc<Gateway>) {
-    let stopping = gateway.lifecycle.stopping().clone();
-    let mut live = loop {
-        match gateway.broker.client.subscribe(LiveRoomSubjects::ALL).await {
-            Ok(subscriber) => break subscriber,
-            Err(error) => tracing::warn!(%error, "subscribe failed: trying again"),
-        }
-        tokio::time::sleep(RETRY_AFTER).await;
-    };
-    loop {
-        let message = tokio::select! {
-            message = live.next() => message,
-            () = stopping.cancelled() => return,
-        };
-        let Some(message) = message else { return };
+    subscription::hear(&gateway, subscribe(&gateway, LiveRoomSubjects::ALL), |message| {
         let room = LiveChatSubject::parse(&message.subject)
             .map(|LiveChatSubject(room)| room)
             .or_else(|| LiveSignalSubject::parse(&message.subject).map(|LiveSignalSubject(room)| room));
-        let Some(room) = room else { continue };
-        let Some(room) = gateway.hub.find(room) else { continue };
+        let Some(room) = room else { return };
+        let Some(room) = gateway.hub.find(room) else { return };
         // Before the feed listens nothing is lost: it reads the room's top after.
         if room.inbox.get().is_some_and(|inbox| inbox.try_send(message).is_err()) {
             gateway.measure.dropped_room_inbox.increment(1);
             room.doubt(u64::MAX);
         }
-    }
+    })
+    .await;
 }

@@ -40,6 +40,7 @@ mod socket;
 mod sockets;
 mod soon;
 mod state;
+mod subscription;
 mod together;
 mod tokens;
 mod typing;

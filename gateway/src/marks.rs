@@ -6,7 +6,6 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use foldhash::HashMap;
-use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use schema::{
     frame::{limit, server::ServerFrame},
@@ -20,6 +19,7 @@ use crate::{
     codec::{Opcode, encode},
     hub::{Room, concat},
     state::Gateway,
+    subscription::{self, subscribe},
 };
 
 /// Between two publishes of one mark.
@@ -99,27 +99,15 @@ async fn publish(gateway: &Arc<Gateway>, room: &Room, user: UserId) {
 
 /// Hears what the stream republishes, until the process stops.
 pub(crate) async fn run(gateway: Arc<Gateway>) {
-    let stopping = gateway.lifecycle.stopping().clone();
-    let mut live = loop {
-        match gateway.broker.client.subscribe(LiveMarkSubject::ALL).await {
-            Ok(subscriber) => break subscriber,
-            Err(error) => tracing::warn!(%error, "subscribe failed: trying again"),
-        }
-        tokio::time::sleep(RETRY_AFTER).await;
-    };
-    loop {
-        let message = tokio::select! {
-            message = live.next() => message,
-            () = stopping.cancelled() => return,
-        };
-        let Some(message) = message else { return };
-        let Some(LiveMarkSubject(room, user)) = LiveMarkSubject::parse(&message.subject) else { continue };
-        let Some(room) = gateway.hub.find(room) else { continue };
+    subscription::hear(&gateway, subscribe(&gateway, LiveMarkSubject::ALL), |message| {
+        let Some(LiveMarkSubject(room, user)) = LiveMarkSubject::parse(&message.subject) else { return };
+        let Some(room) = gateway.hub.find(room) else { return };
         match serde_json::from_slice(&message.payload) {
             Ok(Mark { seq }) => hear(&gateway, &room, user, seq),
             Err(error) => tracing::warn!(room.id = %room.id, %error, "a mark that does not decode"),
         }
-    }
+    })
+    .await;
 }
 
 /// Somebody's mark stands at `seq`: the room hears it soon.

@@ -26,7 +26,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{render::LogMessage, socket::Socket, state::Gateway};
+use crate::{render::LogMessage, socket::Socket, state::Gateway, subscription::subscribe};
 use attempt::{Answer, Attempt, Outcome};
 pub(crate) use before::Question;
 
@@ -38,8 +38,6 @@ const GATHER: Duration = Duration::from_millis(1);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a sender is told to wait when the store has not settled.
 const SETTLES_IN: Duration = Duration::from_secs(2);
-/// Between two tries to subscribe.
-const SUBSCRIBE_AGAIN: Duration = Duration::from_millis(250);
 
 /// Something on its way to the log.
 #[derive(Debug)]
@@ -275,13 +273,7 @@ async fn publish(gateway: &Gateway) {
 
 async fn hear(gateway: &Arc<Gateway>) {
     let subject = format!("{}.*", gateway.publisher.inbox);
-    let mut answers = loop {
-        match gateway.broker.client.subscribe(subject.clone()).await {
-            Ok(subscriber) => break subscriber,
-            Err(error) => tracing::warn!(%error, "subscribe failed: trying again"),
-        }
-        tokio::time::sleep(SUBSCRIBE_AGAIN).await;
-    };
+    let mut answers = subscribe(gateway, subject).await;
     while let Some(message) = answers.next().await {
         let number = message.subject.rsplit('.').next().and_then(|number| number.parse().ok());
         let Some(number) = number else { continue };

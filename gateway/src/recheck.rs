@@ -76,10 +76,10 @@ async fn memberships(
         }
         for member in members {
             for socket in gateway.sockets.of(member.user_id) {
-                if let Some(seat) = socket.seats().iter_mut().find(|seat| seat.room.id == member.room_id) {
+                socket.with_seat(member.room_id, |seat| {
                     seat.checked_at = asked_at;
                     seat.name = member.display_name.clone();
-                }
+                });
             }
         }
     }

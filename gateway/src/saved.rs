@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_nats::Message;
 use foldhash::HashMap;
-use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use schema::{
     frame::server::{ServerFrame, Status},
@@ -20,7 +20,11 @@ use schema::{
     subject::SavedSubject,
 };
 
-use crate::{publisher::Outgoing, state::Gateway};
+use crate::{
+    publisher::Outgoing,
+    state::Gateway,
+    subscription::{self, subscribe},
+};
 
 /// How often those who wait too long are looked for.
 const EVERY: Duration = Duration::from_millis(100);
@@ -30,8 +34,6 @@ const IDS_PER_QUERY: usize = 256;
 const AGAIN_MAX: Duration = Duration::from_secs(30);
 /// Messages waited for at most; beyond, clients ask by REST.
 const WAITING_MAX: usize = 200_000;
-/// Between two tries to subscribe.
-const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 /// The messages that are waited for.
 #[derive(Debug, Default)]
@@ -162,29 +164,15 @@ impl Waiting {
 
 /// Hears the worker's reports until the process stops.
 pub(crate) async fn hear(gateway: Arc<Gateway>) {
-    let stopping = gateway.lifecycle.stopping().clone();
     let subject = SavedSubject(gateway.id.clone()).to_string();
-    let mut reports = loop {
-        match gateway.broker.client.subscribe(subject.clone()).await {
-            Ok(subscriber) => break subscriber,
-            Err(error) => tracing::warn!(%error, "subscribe failed: trying again"),
+    let take = |message: Message| match serde_json::from_slice::<SavedReport>(&message.payload) {
+        Ok(report) => {
+            report.saved.iter().for_each(|saved| gateway.saved.settle(&gateway, saved.id, Ok(saved.seq)));
+            report.refused.iter().for_each(|refused| gateway.saved.settle(&gateway, refused.id, Err(refused.code)));
         }
-        tokio::time::sleep(RETRY_AFTER).await;
+        Err(error) => tracing::warn!(%error, "a report that does not decode"),
     };
-    loop {
-        let message = tokio::select! {
-            () = stopping.cancelled() => return,
-            message = reports.next() => message,
-        };
-        let Some(message) = message else { return };
-        match serde_json::from_slice::<SavedReport>(&message.payload) {
-            Ok(report) => {
-                report.saved.iter().for_each(|saved| gateway.saved.settle(&gateway, saved.id, Ok(saved.seq)));
-                report.refused.iter().for_each(|refused| gateway.saved.settle(&gateway, refused.id, Err(refused.code)));
-            }
-            Err(error) => tracing::warn!(%error, "a report that does not decode"),
-        }
-    }
+    subscription::hear(&gateway, subscribe(&gateway, subject), take).await;
 }
 
 /// Asks the store for those who wait too long, until the process stops.

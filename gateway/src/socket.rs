@@ -347,9 +347,19 @@ impl Socket {
         self.replay.acquire().await.ok()
     }
 
+    /// Its seat in a room, as it is now; none if it is not in it, catching up or live.
+    pub(crate) fn seat(&self, room: RoomId) -> Option<Seat> {
+        self.with_seat(room, |seat| seat.clone())
+    }
+
+    /// Acts on its seat in a room, if it has one.
+    pub(crate) fn with_seat<T>(&self, room: RoomId, act: impl FnOnce(&mut Seat) -> T) -> Option<T> {
+        self.seats.lock().iter_mut().find(|seat| seat.room.id == room).map(act)
+    }
+
     /// Whether it is in the room, catching up or live.
     pub fn has_seat(&self, room: RoomId) -> bool {
-        self.seats.lock().iter().any(|seat| seat.room.id == room)
+        self.with_seat(room, |_seat| ()).is_some()
     }
 
     /// Whether the socket's task has ended.

@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
+use async_nats::Message;
 use chat_store::{Head, StoreError};
-use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use schema::{
     frame::{limit, server::ServerFrame},
@@ -26,6 +26,7 @@ use crate::{
     codec::{Opcode, encode},
     socket::Class,
     state::Gateway,
+    subscription::{self, subscribe},
 };
 
 /// Rooms that are looked after together.
@@ -110,25 +111,11 @@ fn add(rooms: &mut HashMap<RoomId, Due>, room: RoomId, more: Whom) {
 
 /// Hears the worker's hints until the process stops.
 pub(crate) async fn hear(gateway: Arc<Gateway>) {
-    let stopping = gateway.lifecycle.stopping().clone();
-    let mut hints = loop {
-        match gateway.broker.client.subscribe(MOVED).await {
-            Ok(subscriber) => break subscriber,
-            Err(error) => tracing::warn!(%error, "subscribe failed: trying again"),
-        }
-        tokio::time::sleep(RETRY_AFTER).await;
+    let take = |message: Message| match serde_json::from_slice::<Moved>(&message.payload) {
+        Ok(moved) => gateway.updates.hear(&gateway, moved),
+        Err(error) => tracing::warn!(%error, "a hint that does not decode"),
     };
-    loop {
-        let message = tokio::select! {
-            message = hints.next() => message,
-            () = stopping.cancelled() => return,
-        };
-        let Some(message) = message else { return };
-        match serde_json::from_slice::<Moved>(&message.payload) {
-            Ok(moved) => gateway.updates.hear(&gateway, moved),
-            Err(error) => tracing::warn!(%error, "a hint that does not decode"),
-        }
-    }
+    subscription::hear(&gateway, subscribe(&gateway, MOVED), take).await;
 }
 
 /// Tells what is due until the process stops.

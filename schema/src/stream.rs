@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use async_nats::jetstream::{
     self,
-    consumer::{AckPolicy, DeliverPolicy, pull},
+    consumer::{self, AckPolicy, DeliverPolicy, pull},
     context::{CreateStreamErrorKind, GetStreamErrorKind},
-    stream::{Config, DiscardPolicy, Republish, StorageType},
+    stream::{Config, ConsumerError, DiscardPolicy, Republish, StorageType},
 };
 
 use crate::subject::{ChatSubject, DeadSubject, LiveChatSubject, LiveMarkSubject, MarkSubject};
@@ -206,6 +206,12 @@ pub async fn ensure_worker(js: &jetstream::Context, stream: &str) -> Result<(), 
     let stream_handle = js.get_stream(stream).await.map_err(|error| EnsureError::server(stream, error))?;
     stream_handle.create_consumer(worker()).await.map_err(|error| EnsureError::server(stream, error))?;
     Ok(())
+}
+
+/// How far the workers are with `stream`: what they have acknowledged, and what is left.
+pub async fn ask_worker(js: &jetstream::Context, stream: &str) -> Result<consumer::Info, ConsumerError> {
+    let found = js.get_consumer_from_stream::<pull::Config, _, _>(WORKER, stream).await?;
+    Ok(found.cached_info().clone())
 }
 
 fn is_not_found(kind: GetStreamErrorKind) -> bool {

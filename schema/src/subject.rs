@@ -28,6 +28,11 @@ macro_rules! room_subjects {
             pub fn parse(subject: &str) -> Option<Self> {
                 id_token(subject.strip_prefix($prefix)?).map(Self)
             }
+
+            /// Whether a subject begins as these do, even if what follows names no room.
+            pub fn begins(subject: &str) -> bool {
+                subject.starts_with($prefix)
+            }
         }
 
         impl fmt::Display for $name {

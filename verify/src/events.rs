@@ -1,19 +1,14 @@
 //! Every change of an event is in its history once, and the history is as it was written; as many as the outbox has
 //! published, and as the event's own row has counted.
 
-use chat_store::{EventChange, chain};
-use schema::{
-    clock::Timestamp,
-    id::{ChangeId, EventId, RoomId},
-};
+use chat_store::chain;
+use schema::id::{EventId, RoomId};
 use uuid::Uuid;
 
 use crate::{Check, Parts, VerifyError, finding::Place};
 
 /// Events of one page.
 const EVENTS_PAGE: i64 = 200;
-/// Changes read at a time.
-const CHANGES_PAGE: usize = 500;
 /// The most changes of one event that are held: its chain is checked as a whole.
 const CHANGES_MAX: usize = 10_000;
 
@@ -78,16 +73,7 @@ pub(crate) async fn look_at(parts: &Parts, event: EventId) -> Result<Vec<(&'stat
 /// How many changes the history has, and what is wrong.
 async fn judge(parts: &Parts, row: &Row) -> Result<(u64, Vec<(&'static str, String)>), VerifyError> {
     let event = EventId::from_uuid(row.id);
-    let mut changes: Vec<EventChange> = Vec::new();
-    loop {
-        let after: Option<(Timestamp, ChangeId)> = changes.last().map(|last| (last.changed_at, last.id));
-        let page = parts.store.event_history(event, after, CHANGES_PAGE).await?;
-        let is_last = page.len() < CHANGES_PAGE;
-        changes.extend(page);
-        if is_last || changes.len() >= CHANGES_MAX {
-            break;
-        }
-    }
+    let changes = chain::read(parts.store.as_ref(), event, CHANGES_MAX).await?;
     let count = u64::try_from(changes.len()).unwrap_or(u64::MAX);
     let mut wrong = Vec::new();
     if changes.len() >= CHANGES_MAX {
@@ -101,8 +87,6 @@ async fn judge(parts: &Parts, row: &Row) -> Result<(u64, Vec<(&'static str, Stri
         let detail = format!("version {}, but the outbox has {} of its changes", row.version, row.changes);
         wrong.push(("outbox_row_missing", detail));
     }
-    // Clocks of two processes may differ; versions do not.
-    changes.sort_by_key(|change| change.version);
     for fault in chain::faults(&changes, row.history_hash.as_deref(), row.version) {
         wrong.push(("history_broken", format!("{} at version {}", fault.what, fault.version)));
     }

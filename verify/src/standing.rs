@@ -1,7 +1,7 @@
 //! How far the workers are, what the streams dropped, and whether the log's numbers went back.
 
 use ops::broker::Broker;
-use schema::stream::{self, CHAT_MESSAGES, EVENTS, WORKER};
+use schema::stream::{self, CHAT_MESSAGES, EVENTS};
 
 use crate::{Check, VerifyError, finding::Place};
 
@@ -30,12 +30,7 @@ impl Extent {
 pub(crate) async fn extent(broker: &Broker, name: &'static str) -> Result<Extent, VerifyError> {
     let away = |reason: String| VerifyError::Broker { stream: name, reason };
     // The worker first: what it has done by then is not beyond the stream's end.
-    let consumer = broker
-        .js
-        .get_consumer_from_stream::<async_nats::jetstream::consumer::pull::Config, _, _>(WORKER, name)
-        .await
-        .map_err(|error| away(error.to_string()))?;
-    let found = consumer.cached_info();
+    let found = stream::ask_worker(&broker.js, name).await.map_err(|error| away(error.to_string()))?;
     let is_idle = found.num_pending == 0 && found.num_ack_pending == 0;
     let floor = found.ack_floor.stream_sequence;
     let last_idle = found.delivered.stream_sequence;

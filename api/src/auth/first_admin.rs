@@ -57,7 +57,7 @@ async fn make(state: &AppState, email: &str, password: &SecretString) -> Result<
     if repository::has_admin(&state.pg).await? {
         return Ok(());
     }
-    let email = email.trim().to_lowercase();
+    let email = users::one_spelling(email);
     let hash = state.passwords.hash(password.clone()).await?;
     let display_name = DisplayName::parse(NAME).map_err(|_never| ApiError::unread_form())?;
     let new =

@@ -210,9 +210,9 @@ fn not_refreshable() -> ApiError {
     ApiError::refused(Code::InvalidToken, "the refresh token does not work")
 }
 
-/// Reads an e-mail address, in lower case: one account, however it is spelled.
+/// Reads an e-mail address.
 pub(super) fn email(value: &Value) -> Result<String, &'static str> {
-    let text = value.as_str().ok_or("not_a_string")?.trim().to_lowercase();
+    let text = users::one_spelling(value.as_str().ok_or("not_a_string")?);
     if text.len() > EMAIL_BYTES_MAX {
         return Err("too_long");
     }

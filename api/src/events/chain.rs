@@ -1,20 +1,12 @@
 //! Whether an event's history is as it was written, for those who are in it.
 
-use chat_store::{
-    EventChange,
-    chain::{self, ChainFault},
-};
-use schema::{
-    clock::Timestamp,
-    id::{ChangeId, EventId},
-};
+use chat_store::chain::{self, ChainFault};
+use schema::id::EventId;
 use serde::Serialize;
 
 use super::{repository, service::show};
 use crate::{error::ApiError, http::Identity, state::AppState};
 
-/// Changes read at a time.
-const PAGE: usize = 500;
 /// The most changes that are looked at: an event has one for each thing that anybody ever did to it.
 const CHANGES_MAX: usize = 100_000;
 
@@ -37,20 +29,9 @@ pub(super) struct Verdict {
 /// Looks at the whole history.
 pub(super) async fn verify(state: &AppState, caller: Identity, id: EventId) -> Result<Verdict, ApiError> {
     show(state, caller, id).await?;
-    let mut changes: Vec<EventChange> = Vec::new();
-    loop {
-        let after: Option<(Timestamp, ChangeId)> = changes.last().map(|last| (last.changed_at, last.id));
-        let page = state.store.event_history(id, after, PAGE).await?;
-        let is_last = page.len() < PAGE;
-        changes.extend(page);
-        if is_last || changes.len() >= CHANGES_MAX {
-            break;
-        }
-    }
+    let changes = chain::read(state.store.as_ref(), id, CHANGES_MAX).await?;
     // After the changes: what is stored is committed, and so the end is not behind it.
     let (end, version) = repository::find_chain_end(&state.pg, id).await?.ok_or_else(ApiError::not_a_member)?;
-    // Clocks of two processes may differ; versions do not.
-    changes.sort_by_key(|change| change.version);
     let problems = chain::faults(&changes, end.as_deref(), version);
     let last = changes.last();
     let stored = last.map_or(0, |last| last.version);

@@ -9,9 +9,8 @@ use std::{
     time::Duration,
 };
 
-use async_nats::jetstream::consumer::pull;
 use ops::broker::Broker;
-use schema::stream::{CHAT_MESSAGES, WORKER};
+use schema::stream::{self, CHAT_MESSAGES};
 use tokio::sync::Mutex;
 
 /// Asks for the floor.
@@ -56,9 +55,9 @@ impl SettledSeq {
         if !self.broker.is_connected() {
             return None;
         }
-        let question = self.broker.js.get_consumer_from_stream::<pull::Config, _, _>(WORKER, CHAT_MESSAGES);
+        let question = stream::ask_worker(&self.broker.js, CHAT_MESSAGES);
         match tokio::time::timeout(ANSWER_WITHIN, question).await {
-            Ok(Ok(consumer)) => Some(consumer.cached_info().ack_floor.stream_sequence),
+            Ok(Ok(worker)) => Some(worker.ack_floor.stream_sequence),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the worker's floor is not known");
                 None

@@ -1,7 +1,5 @@
 //! How far members have read: said by `POST /rooms/{id}/read`, on the way of a socket's `read`.
 
-use std::collections::HashMap;
-
 use schema::{
     id::{MessageId, RoomId, UserId},
     mark::Mark,
@@ -89,15 +87,9 @@ pub(super) async fn read_marks(state: &AppState, caller: Identity, room: RoomId)
     }
     let members = repository::list_member_ids(&state.pg, room, MEMBERS_MAX).await?;
     let whose: Vec<(RoomId, UserId)> = members.iter().map(|member| (room, *member)).collect();
-    let stored = state.store.read_marks(&whose).await?;
-    let mut standing: HashMap<UserId, marks::Standing> =
-        stored.into_iter().map(|mark| (mark.user_id, (mark.seq, mark.read_at))).collect();
-    for ((_, user), newest) in marks::newest(state, &whose).await {
-        let known = standing.entry(user).or_insert(newest);
-        *known = (*known).max(newest);
-    }
+    let newest = marks::newest(state, &whose).await?;
     let mark = |user_id: UserId| {
-        let standing = standing.get(&user_id);
+        let standing = newest.get(&(room, user_id));
         ReadMark { user_id, seq: standing.map_or(0, |(seq, _)| *seq), read_at: standing.map(|(_, at)| *at) }
     };
     Ok(Marks { items: members.into_iter().map(mark).collect() })

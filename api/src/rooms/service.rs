@@ -104,14 +104,9 @@ async fn unread(
 ) -> Result<HashMap<RoomId, u32>, ApiError> {
     let whose: Vec<(RoomId, UserId)> =
         rooms.iter().filter(|room| heads.contains_key(room)).map(|room| (*room, reader)).collect();
-    let mut marks: HashMap<RoomId, u64> =
-        state.store.read_marks(&whose).await?.into_iter().map(|mark| (mark.room_id, mark.seq)).collect();
-    for ((room, _), (seq, _)) in marks::newest(state, &whose).await {
-        let mark = marks.entry(room).or_insert(seq);
-        *mark = (*mark).max(seq);
-    }
-    let readers: Vec<(RoomId, UserId, u64)> =
-        whose.iter().map(|(room, reader)| (*room, *reader, marks.get(room).copied().unwrap_or(0))).collect();
+    let marks = marks::newest(state, &whose).await?;
+    let mark = |who: &(RoomId, UserId)| (who.0, who.1, marks.get(who).map_or(0, |(seq, _)| *seq));
+    let readers: Vec<(RoomId, UserId, u64)> = whose.iter().map(mark).collect();
     let counts = state.store.unread(&readers).await?;
     Ok(whose.into_iter().map(|(room, _)| room).zip(counts).collect())
 }

@@ -6,7 +6,7 @@ mod repository;
 mod service;
 
 pub use model::Role;
-pub(crate) use model::User;
+pub(crate) use model::{User, one_spelling};
 pub use service::grant;
 pub(crate) use service::own_role;
 

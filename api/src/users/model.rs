@@ -38,6 +38,11 @@ impl Role {
     }
 }
 
+/// An e-mail address as accounts have it: one account, however it is spelled.
+pub(crate) fn one_spelling(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
 /// A person as they see themselves.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct User {

@@ -4,7 +4,11 @@ use ops::database::Pool;
 use schema::{id::UserId, problem::Code, text::DisplayName};
 use serde_json::Value;
 
-use super::{Role, User, model::Profile, repository};
+use super::{
+    Role, User,
+    model::{Profile, one_spelling},
+    repository,
+};
 use crate::{
     error::ApiError,
     http::{Form, Identity, text},
@@ -40,7 +44,7 @@ pub(super) async fn profile(state: &AppState, id: UserId) -> Result<Profile, Api
 
 /// Gives the account of this e-mail address a role.
 pub async fn grant(pg: &Pool, email: &str, role: Role) -> anyhow::Result<UserId> {
-    let id = repository::set_role(pg, &email.trim().to_lowercase(), role).await?;
+    let id = repository::set_role(pg, &one_spelling(email), role).await?;
     let id = id.ok_or_else(|| anyhow::anyhow!("nobody has signed up as {email}: sign up first"))?;
     tracing::warn!(security = "role_granted", user.id = %id, role = role.as_str(), "an operator gave a role");
     Ok(id)

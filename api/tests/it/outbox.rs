@@ -143,8 +143,9 @@ async fn a_change_is_on_the_stream_in_no_time(pool: PgPool) {
         waits.push(committed.elapsed());
     }
     waits.sort();
-    // The median, generously: the machine may be busy with a build. A relay that only polls would need half a second.
-    assert!(waits[waits.len() / 2] < Duration::from_millis(100), "{waits:?}");
+    // The median, generously: the machine may be busy with a build. A relay that only polls does so once a second, and
+    // each of these waits begins just after it has.
+    assert!(waits[waits.len() / 2] < Duration::from_millis(400), "{waits:?}");
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]

@@ -1,7 +1,7 @@
 //! Pages of everything, for the check that the tables agree. Each page is one snapshot: a worker that writes meanwhile
 //! is seen before or after, never in the middle.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use ops::database::Pool;
 use schema::{
@@ -16,14 +16,12 @@ use uuid::Uuid;
 use super::{history, log};
 use crate::{
     LogRow, StoreError,
-    audit::{AuditPage, Audited, AuditedChange, AuditedId, AuditedReaction, IdPage, IdPlace, Logged, MarkRow},
+    audit::{self, AuditPage, Audited, AuditedChange, AuditedId, AuditedReaction, IdPage, IdPlace, Logged, MarkRow},
     column,
     standing::Change,
 };
 
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
-
-type Key = (Uuid, i64);
 
 /// Every seq of the log and of history, by room and seq.
 pub(super) async fn page(
@@ -36,30 +34,10 @@ pub(super) async fn page(
     let after = after.map_or((Uuid::nil(), 0), |(room, seq)| (room.as_uuid(), column::of_seq(seq)));
     let rows = log::list_from(&mut tx, after, above, limit).await?;
     let items = history::list_from(&mut tx, after, above, limit).await?;
-    // What is full may go on; the other has told all up to there.
-    let full = |is_full: bool, last: Option<Key>| last.filter(|_| is_full);
-    let ends = [
-        full(rows.len() >= limit, rows.last().map(|(room, row)| (room.as_uuid(), column::of_seq(row.seq)))),
-        full(items.len() >= limit, items.last().map(|item| (item.room_id.as_uuid(), column::of_seq(item.seq)))),
-    ];
-    let end = ends.into_iter().flatten().min();
-    let mut merged: BTreeMap<Key, Audited> = BTreeMap::new();
-    for (room, row) in rows {
-        let seq = row.seq;
-        let at = merged.entry((room.as_uuid(), column::of_seq(seq))).or_insert_with(|| Audited::at(room, seq));
-        at.row = Some(row);
-    }
-    for item in items {
-        let (room, seq) = (item.room_id, item.seq);
-        let at = merged.entry((room.as_uuid(), column::of_seq(seq))).or_insert_with(|| Audited::at(room, seq));
-        at.item = Some(item);
-    }
-    let mut rows: Vec<Audited> =
-        merged.into_iter().filter(|(key, _)| end.is_none_or(|end| *key <= end)).map(|(_, row)| row).collect();
+    let (mut rows, next) = audit::merge(rows, items, limit);
     fill(&mut tx, &mut rows).await?;
     tx.rollback().await?;
-    let next = end.map(|(room, seq)| Ok::<_, StoreError>((RoomId::from_uuid(room), column::seq(seq, "log", room)?)));
-    Ok(AuditPage { rows, next: next.transpose()? })
+    Ok(AuditPage { rows, next })
 }
 
 /// Adds what stands under the ids of `rows`, and under those of the messages that they change.

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{log, settle};
-use crate::{Entry, Outcome, StoreError, column, item::Item, storable};
+use crate::{Entry, Outcome, StoreError, column, entry::Before, item::Item, storable};
 
 /// Inserts what is new, under ids that nothing else has. An id that is taken, if only by a stub or by an earlier
 /// entry of this batch, is left alone together with its rows. Answers which entries stand: the new ones, and those
@@ -62,7 +62,7 @@ pub(super) async fn write(pool: &Pool, entries: &[Entry]) -> Result<Vec<Outcome>
     for (entry, text) in entries.iter().zip(texts) {
         let outcome = match text {
             Ok(_) if standing.contains(&(entry.body.id(), entry.seq)) => Outcome::Stored,
-            Ok(text) => settle::settle(pool, entry, text, settle::Before::Nothing).await?,
+            Ok(text) => settle::settle(pool, entry, text, Before::Nothing).await?,
             Err(refusal) => {
                 log::write_skip(pool, entry.room_id, entry.seq, entry.logged_at).await?;
                 refusal

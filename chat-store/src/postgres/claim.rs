@@ -10,10 +10,7 @@ use schema::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{
-    Entry, StoreError, column,
-    standing::{self, Target},
-};
+use crate::{Entry, StoreError, column, standing::Target};
 
 const TABLE: &str = "chat_message_ids";
 
@@ -88,7 +85,7 @@ pub(super) async fn take(tx: &mut PgConnection, entry: &Entry) -> Result<(), Sto
     .bind(entry.body.kind().as_str())
     .bind(entry.sender)
     .bind(entry.logged_at.as_datetime())
-    .bind(standing::target_of(&entry.body))
+    .bind(entry.body.target())
     .execute(tx)
     .await?;
     Ok(())

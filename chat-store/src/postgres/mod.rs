@@ -30,7 +30,7 @@ use schema::{
 
 use crate::{
     AuditPage, Entry, EventChange, Found, Head, IdPage, LogRow, MarkRow, MessageStore, Outcome, Page, ReadMark,
-    StoreError, Window, storable,
+    StoreError, Window, entry::Before, storable,
 };
 
 /// Messages in PostgreSQL.
@@ -58,7 +58,7 @@ impl MessageStore for PostgresStore {
 
     async fn redrive(&self, entry: &Entry) -> Result<Outcome, StoreError> {
         match storable::text_of(entry) {
-            Ok(text) => settle::settle(&self.pool, entry, text, settle::Before::GivenUp).await,
+            Ok(text) => settle::settle(&self.pool, entry, text, Before::GivenUp).await,
             Err(refusal) => Ok(refusal),
         }
     }

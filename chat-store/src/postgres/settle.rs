@@ -18,24 +18,11 @@ use super::{
     reaction::{self, Reaction},
     restate,
 };
-use crate::{
-    Entry, Outcome, StoreError,
-    item::Item,
-    standing::{Target, target_of},
-};
+use crate::{Entry, Outcome, StoreError, entry::Before, item::Item, standing::Target};
 
 /// How often a transaction that lost a deadlock is done again before the caller hears of it. Ids are locked in
 /// order, so this is for deadlocks over indexes that we did not think of.
 const DEADLOCKS_MAX: u32 = 5;
-
-/// What became of an entry before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Before {
-    /// Nothing, or it was stored.
-    Nothing,
-    /// It was given up: a skip stands at its seq, which makes way if the entry can be stored now.
-    GivenUp,
-}
 
 /// Writes one entry, whose body is `text`.
 pub(super) async fn settle(pool: &Pool, entry: &Entry, text: &str, before: Before) -> Result<Outcome, StoreError> {
@@ -50,7 +37,7 @@ pub(super) async fn settle(pool: &Pool, entry: &Entry, text: &str, before: Befor
 
 async fn in_transaction(pool: &Pool, entry: &Entry, text: &str, before: Before) -> Result<Outcome, StoreError> {
     let id = entry.body.id();
-    let mut ids: BTreeSet<MessageId> = [id].into_iter().chain(target_of(&entry.body)).collect();
+    let mut ids: BTreeSet<MessageId> = [id].into_iter().chain(entry.body.target()).collect();
     loop {
         let mut tx = pool.begin().await?;
         let claims = claim::lock(&mut tx, &ids).await?;
@@ -96,7 +83,7 @@ async fn under_locks(
     }
     claim::take(tx, entry).await?;
     log::insert(&mut *tx, entry, text).await?;
-    match (target_of(&entry.body), Item::of(entry)) {
+    match (entry.body.target(), Item::of(entry)) {
         (Some(target_id), _) => {
             let target = claims.get(&target_id).and_then(|claim| claim.at);
             apply(tx, entry, target_id, target).await

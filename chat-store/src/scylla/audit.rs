@@ -1,7 +1,7 @@
 //! Pages of everything, for the check that the tables agree: rooms and ids in the order of their tokens, a room's seqs
 //! through its months, as readers find them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use schema::{
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     LogRow, StoreError,
-    audit::{AuditPage, Audited, AuditedChange, AuditedId, AuditedReaction, IdPage, IdPlace, Logged, MarkRow},
+    audit::{self, AuditPage, Audited, AuditedChange, AuditedId, AuditedReaction, IdPage, IdPlace, Logged, MarkRow},
     column,
 };
 
@@ -92,22 +92,8 @@ async fn room_page(store: &ScyllaStore, room: RoomId, after: u64, limit: usize) 
         log::read(store, room, after, limit),
         item_row::nearest(store, room, &buckets, Direction::Up, after.saturating_add(1), limit),
     )?;
-    let full = |is_full: bool, last: Option<u64>| last.filter(|_| is_full);
-    let ends = [
-        full(rows.len() >= limit, rows.last().map(|row| row.seq)),
-        full(items.len() >= limit, items.last().map(|item| item.seq)),
-    ];
-    let end = ends.into_iter().flatten().min().unwrap_or(u64::MAX);
-    let mut merged: BTreeMap<u64, Audited> = BTreeMap::new();
-    for row in rows {
-        let seq = row.seq;
-        merged.entry(seq).or_insert_with(|| Audited::at(room, seq)).row = Some(row);
-    }
-    for item in items {
-        let seq = item.seq;
-        merged.entry(seq).or_insert_with(|| Audited::at(room, seq)).item = Some(item);
-    }
-    let mut rows: Vec<Audited> = merged.into_values().filter(|row| row.seq <= end).collect();
+    let rows = rows.into_iter().map(|row| (room, row)).collect();
+    let (mut rows, _end) = audit::merge(rows, items, limit);
     fill(store, &mut rows).await?;
     Ok(rows)
 }

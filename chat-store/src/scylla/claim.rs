@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Entry, StoreError, column,
-    standing::{self, Change, Target},
+    standing::{Change, Target},
 };
 
 /// How many ids one request asks for: each is a partition of its own, but a request for each costs more than that.
@@ -158,7 +158,7 @@ pub(super) fn claim(store: &ScyllaStore, entry: &Entry) -> Mutation {
         entry.body.kind().as_str(),
         given(column::of_user(entry.sender)),
         CqlTimestamp(entry.logged_at.unix_millis()),
-        given(standing::target_of(&entry.body).map(MessageId::as_uuid)),
+        given(entry.body.target().map(MessageId::as_uuid)),
         given(Some(hash(&entry.body))),
         given(None::<String>),
         given(entry.is_moderator.then_some(true)),

@@ -14,7 +14,7 @@ use super::{
     mutation::{Mutation, Partition},
     value::{given, timestamp},
 };
-use crate::{Entry, LogRow, StoreError, column};
+use crate::{Entry, LogRow, StoreError, column, entry::Before};
 
 const TABLE: &str = "room_log_by_event";
 
@@ -63,15 +63,6 @@ pub(super) enum Skip {
     GivenUp,
     /// It follows from what else stands under its id or its message's, for good.
     Overruled,
-}
-
-/// What became of a seq before it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Before {
-    /// Nothing, or it was stored.
-    Nothing,
-    /// It was given up: a skip stands there.
-    GivenUp,
 }
 
 /// Writes the seq of `entry`, without its text if it was deleted by now.

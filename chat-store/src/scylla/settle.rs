@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Entry, StoreError,
-    standing::{Change, Standing, target_of},
+    standing::{Change, Standing},
 };
 
 /// What is to be written, and what the entries' own rows must say.
@@ -197,7 +197,7 @@ fn admits(known: &Known, change: &Change) -> bool {
 }
 
 fn is_reaction_to(id: MessageId, entry: &Entry) -> bool {
-    entry.body.kind() == Kind::Reaction && target_of(&entry.body) == Some(id)
+    entry.body.kind() == Kind::Reaction && entry.body.target() == Some(id)
 }
 
 fn content(body: &Body) -> Option<String> {

@@ -20,13 +20,13 @@ use super::{
     bucket::{self, Bucket},
     claim::{self, Known},
     item_row::{self, State},
-    log::{self, Before, Place, Skip},
+    log::{self, Place, Skip},
     mutation::{self, Mutation, Partition},
     reaction,
     settle::Effects,
     statement::higher_wins,
 };
-use crate::{Entry, Outcome, StoreError, column, error::OTHER_AT_SEQ, item::Item, standing::target_of, storable};
+use crate::{Entry, Outcome, StoreError, column, entry::Before, error::OTHER_AT_SEQ, item::Item, storable};
 
 /// Everything known of the ids that a batch touches.
 type KnownIds = HashMap<MessageId, Known>;
@@ -37,13 +37,7 @@ pub(super) async fn write(store: &ScyllaStore, entries: &[Entry]) -> Result<Vec<
     let good: Vec<&Entry> =
         entries.iter().zip(&texts).filter(|(_, text)| text.is_ok()).map(|(entry, _)| entry).collect();
 
-    let known = claim_ids(store, &good).await?;
-    let mut effects = Effects::default();
-    for (id, known) in &known {
-        effects.settle(store, *id, known, &good).await?;
-    }
-    mutation::run(&store.session, std::mem::take(&mut effects.mutations)).await?;
-
+    let (known, effects) = settle(store, &good).await?;
     let mut rows = Rows::default();
     let mut outcomes = Vec::with_capacity(entries.len());
     for (entry, text) in entries.iter().zip(texts) {
@@ -72,12 +66,7 @@ pub(super) async fn redrive(store: &ScyllaStore, entry: &Entry) -> Result<Outcom
     if there.is_some_and(|there| there != id) {
         return Err(StoreError::Refused(OTHER_AT_SEQ.into()));
     }
-    let known = claim_ids(store, &[entry]).await?;
-    let mut effects = Effects::default();
-    for (id, known) in &known {
-        effects.settle(store, *id, known, &[entry]).await?;
-    }
-    mutation::run(&store.session, std::mem::take(&mut effects.mutations)).await?;
+    let (known, effects) = settle(store, &[entry]).await?;
     let outcome = judge(entry, &known, &effects);
     if outcome == Outcome::Stored {
         let mut rows = Rows::default();
@@ -101,6 +90,17 @@ pub(super) async fn write_skip(
 
 fn place(entry: &Entry) -> Place {
     Place { room_id: entry.room_id, seq: entry.seq, created_at: entry.logged_at }
+}
+
+/// Claims the ids of `entries`, and writes what follows from all that is known of them; their own rows are left.
+async fn settle(store: &ScyllaStore, entries: &[&Entry]) -> Result<(KnownIds, Effects), StoreError> {
+    let known = claim_ids(store, entries).await?;
+    let mut effects = Effects::default();
+    for (id, known) in &known {
+        effects.settle(store, *id, known, entries).await?;
+    }
+    mutation::run(&store.session, std::mem::take(&mut effects.mutations)).await?;
+    Ok((known, effects))
 }
 
 /// Claims the ids of `entries` and keeps their changes; then answers all that is known of every id they touch.
@@ -131,7 +131,7 @@ fn keep_change(
     changes: &mut Vec<Mutation>,
     targets: &mut HashSet<MessageId>,
 ) {
-    if let Some(target) = target_of(&entry.body) {
+    if let Some(target) = entry.body.target() {
         targets.insert(target);
         match reaction::insert(store, entry) {
             Some(inserted) => changes.extend([inserted, claim::reacted(store, target)]),

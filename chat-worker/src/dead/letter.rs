@@ -76,11 +76,7 @@ impl Letter {
     /// The stream it was in; none for what was not buried by a worker.
     pub(super) fn stream(&self) -> Option<&'static str> {
         let subject = self.subject()?;
-        if ChatSubject::parse(subject).is_some() || subject.starts_with("chat.message.") {
-            Some(CHAT_MESSAGES)
-        } else {
-            ChangeKind::parse(subject).map(|_| EVENTS)
-        }
+        if ChatSubject::begins(subject) { Some(CHAT_MESSAGES) } else { ChangeKind::parse(subject).map(|_| EVENTS) }
     }
 
     /// The message as it was delivered last; none for what was not buried by a worker.
@@ -146,7 +142,7 @@ mod tests {
             seq: 7,
             logged_at: Timestamp::parse("2026-11-21T05:58:48.927Z").unwrap(),
             deliveries: 4,
-            subject: format!("chat.message.{room}").into(),
+            subject: ChatSubject(room).to_string().into(),
             headers: Some(headers),
             payload: Bytes::from_static(b"\xff"),
         };

@@ -48,24 +48,35 @@ pub async fn run(config: &Config, command: &DeadCommand) -> anyhow::Result<Concl
 
 /// Which dead letters are meant.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
-#[group(required = true, multiple = false)]
+#[group(skip)]
 pub struct Which {
+    #[command(flatten)]
+    of: Of,
+    /// Of all, only those with this reason.
+    #[arg(long, requires = "all")]
+    reason: Option<String>,
+}
+
+/// Some by their numbers, or all: one of the two has to be said.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Of {
     /// Numbers in `CHAT_DEAD`, as `dead list` shows them.
     #[arg(value_name = "DEAD_SEQ")]
-    pub dead_seqs: Vec<u64>,
+    dead_seqs: Vec<u64>,
     /// All of them, as of now.
     #[arg(long)]
-    pub all: bool,
+    all: bool,
 }
 
 /// Dead letters that are read with one request.
 const PAGE: usize = 100;
 
-/// The dead letters that were asked for, one page after the other.
+/// The dead letters that were asked for, one after the other.
 struct Letters<'a> {
     broker: &'a Broker,
     which: &'a Which,
-    reason: Option<&'a str>,
+    page: std::vec::IntoIter<Letter>,
     /// What comes later was not asked for.
     last: u64,
     next: u64,
@@ -73,14 +84,23 @@ struct Letters<'a> {
 }
 
 impl<'a> Letters<'a> {
-    async fn new(broker: &'a Broker, which: &'a Which, reason: Option<&'a str>) -> anyhow::Result<Self> {
+    async fn new(broker: &'a Broker, which: &'a Which) -> anyhow::Result<Self> {
         let last = dead_stream(broker).await?.cached_info().state.last_sequence;
-        Ok(Self { broker, which, reason, last, next: 1, named: which.dead_seqs.iter() })
+        let page = Vec::new().into_iter();
+        Ok(Self { broker, which, page, last, next: 1, named: which.of.dead_seqs.iter() })
+    }
+
+    /// The next; `None` after the last.
+    async fn next(&mut self) -> anyhow::Result<Option<Letter>> {
+        if self.page.as_slice().is_empty() {
+            self.page = self.next_page().await?.into_iter();
+        }
+        Ok(self.page.next())
     }
 
     /// The next few; empty after the last.
     async fn next_page(&mut self) -> anyhow::Result<Vec<Letter>> {
-        if !self.which.all {
+        if !self.which.of.all {
             let Some(dead_seq) = self.named.next() else { return Ok(Vec::new()) };
             return Ok(vec![find(self.broker, *dead_seq).await?]);
         }
@@ -89,11 +109,10 @@ impl<'a> Letters<'a> {
             let Some(last) = page.last() else { return Ok(Vec::new()) };
             self.next = last.dead_seq + 1;
             let is_over = self.next > self.last;
+            let reason = self.which.reason.as_deref();
             let wanted: Vec<Letter> = page
                 .into_iter()
-                .filter(|letter| {
-                    letter.dead_seq <= self.last && self.reason.is_none_or(|reason| reason == letter.reason())
-                })
+                .filter(|letter| letter.dead_seq <= self.last && reason.is_none_or(|reason| reason == letter.reason()))
                 .collect();
             if is_over || !wanted.is_empty() {
                 return Ok(wanted);

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use async_nats::jetstream::consumer::pull;
 use chat_store::{MessageStore, Outcome, StoreError};
 use ops::broker::Broker;
-use schema::stream::{CHAT_MESSAGES, EVENTS, WORKER};
+use schema::stream::{self, CHAT_MESSAGES, EVENTS};
 
 use super::{Letters, Which, dead_stream, letter::Letter, remove};
 use crate::{
@@ -24,9 +23,6 @@ use crate::{
 pub struct Arguments {
     #[command(flatten)]
     which: Which,
-    /// Of all, only those with this reason.
-    #[arg(long, requires = "all")]
-    reason: Option<String>,
 }
 
 /// Why a letter stays.
@@ -39,31 +35,25 @@ enum Stays {
 
 pub(super) async fn run(config: &Config, broker: &Broker, arguments: &Arguments) -> anyhow::Result<Conclusion> {
     let stream = dead_stream(broker).await?;
-    let mut letters = Letters::new(broker, &arguments.which, arguments.reason.as_deref()).await?;
+    let mut letters = Letters::new(broker, &arguments.which).await?;
     let redrive = Redrive {
         store: chat_store::connect(&config.store, &config.database.pool()?).await?,
         held: Held::ask(broker).await?,
     };
     let (mut stored, mut stayed) = (0_u64, 0_u64);
-    loop {
-        let page = letters.next_page().await?;
-        if page.is_empty() {
-            break;
-        }
-        for letter in page {
-            match redrive.store(&letter).await {
-                Ok(()) => {
-                    remove(&stream, letter.dead_seq).await.context("it is stored; redriving it again is safe")?;
-                    stored += 1;
-                }
-                Err(Stays::Unstorable(why)) => {
-                    console::answer(format_args!("{} stays: {}", letter.dead_seq, visible(&why)));
-                    stayed += 1;
-                }
-                Err(Stays::Away(error)) => {
-                    let done = format!("{stored} stored before that; run it again when the store is back");
-                    return Err(anyhow::Error::new(error).context(done));
-                }
+    while let Some(letter) = letters.next().await? {
+        match redrive.store(&letter).await {
+            Ok(()) => {
+                remove(&stream, letter.dead_seq).await.context("it is stored; redriving it again is safe")?;
+                stored += 1;
+            }
+            Err(Stays::Unstorable(why)) => {
+                console::answer(format_args!("{} stays: {}", letter.dead_seq, visible(&why)));
+                stayed += 1;
+            }
+            Err(Stays::Away(error)) => {
+                let done = format!("{stored} stored before that; run it again when the store is back");
+                return Err(anyhow::Error::new(error).context(done));
             }
         }
     }
@@ -126,10 +116,10 @@ struct Held {
 
 impl Held {
     async fn ask(broker: &Broker) -> anyhow::Result<Self> {
-        let stream = broker.js.get_stream(CHAT_MESSAGES).await.context("the log can not be asked")?;
-        let worker = broker.js.get_consumer_from_stream::<pull::Config, _, _>(WORKER, CHAT_MESSAGES).await;
-        let floor = worker.context("how far the worker is can not be asked")?.cached_info().ack_floor.stream_sequence;
-        let state = &stream.cached_info().state;
+        let log = broker.js.get_stream(CHAT_MESSAGES).await.context("the log can not be asked")?;
+        let worker = stream::ask_worker(&broker.js, CHAT_MESSAGES).await;
+        let floor = worker.context("how far the worker is can not be asked")?.ack_floor.stream_sequence;
+        let state = &log.cached_info().state;
         Ok(Self { first: state.first_sequence.max(floor + 1), last: state.last_sequence })
     }
 

@@ -11,9 +11,6 @@ use crate::{conclusion::Conclusion, console};
 pub struct Arguments {
     #[command(flatten)]
     which: Which,
-    /// Of all, only those with this reason.
-    #[arg(long, requires = "all")]
-    reason: Option<String>,
     /// That it is meant: what is dropped is gone.
     #[arg(long, required = true)]
     yes: bool,
@@ -22,17 +19,11 @@ pub struct Arguments {
 pub(super) async fn run(broker: &Broker, arguments: &Arguments) -> anyhow::Result<Conclusion> {
     anyhow::ensure!(arguments.yes, "nothing is dropped without --yes");
     let stream = dead_stream(broker).await?;
-    let mut letters = Letters::new(broker, &arguments.which, arguments.reason.as_deref()).await?;
+    let mut letters = Letters::new(broker, &arguments.which).await?;
     let mut dropped: u64 = 0;
-    loop {
-        let page = letters.next_page().await?;
-        if page.is_empty() {
-            break;
-        }
-        for letter in page {
-            remove(&stream, letter.dead_seq).await?;
-            dropped += 1;
-        }
+    while let Some(letter) = letters.next().await? {
+        remove(&stream, letter.dead_seq).await?;
+        dropped += 1;
     }
     console::answer(format_args!("dropped {dropped}"));
     Ok(Conclusion::Done)

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use crate::harness::{Message, Scene, eventually, gateway_id};
 
 /// A room with its owner, a member, and a message of the member's that is stored.
-async fn room(scene: &Scene, pool: &PgPool) -> (RoomId, UserId, UserId, MessageId) {
+pub(crate) async fn room(scene: &Scene, pool: &PgPool) -> (RoomId, UserId, UserId, MessageId) {
     let (room, owner, member) = (RoomId::random(), UserId::random(), UserId::random());
     for user in [owner, member] {
         sqlx::query("INSERT INTO users (id, display_name, created_at, updated_at) VALUES ($1, 'x', now(), now())")
@@ -44,7 +44,7 @@ async fn room(scene: &Scene, pool: &PgPool) -> (RoomId, UserId, UserId, MessageI
     (room, owner, member, said.id)
 }
 
-async fn publish(scene: &Scene, sender: UserId, is_moderator: bool, body: &Body) -> u64 {
+pub(crate) async fn publish(scene: &Scene, sender: UserId, is_moderator: bool, body: &Body) -> u64 {
     let headers = Headers { sender: Some(sender), gateway: Some(gateway_id()), is_resend: false, is_moderator };
     scene.publish_raw(body.room_id(), headers.to_map(body.id()), body.to_bytes()).await
 }
@@ -54,7 +54,7 @@ fn edit(room_id: RoomId, sender_id: UserId, message_id: MessageId, content: &str
     Body::MessageUpdated { room_id, id, message_id, content, sender_id, temp_id }
 }
 
-fn delete(room_id: RoomId, sender_id: UserId, message_id: MessageId) -> Body {
+pub(crate) fn delete(room_id: RoomId, sender_id: UserId, message_id: MessageId) -> Body {
     Body::MessageDeleted { room_id, id: MessageId::random(), message_id, sender_id, temp_id: "d".into() }
 }
 

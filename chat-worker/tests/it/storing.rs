@@ -1,6 +1,6 @@
 //! What is said is stored, acknowledged and told.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use schema::{
@@ -107,13 +107,18 @@ async fn a_slow_store_delays_fifty_rooms_no_more_than_one(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let _worker = scene.worker().await;
     let rooms: Vec<RoomId> = (0..50).map(|_| RoomId::random()).collect();
-    scene.faults.on_write(|_| Some(Fault::Slow(Duration::from_millis(10))));
+    // As slow as can be: none is done before all have begun. The goal of 20 ms is the benchmark's; a test shares its
+    // machine, and no clock there tells a worker that writes one by one from a busy one.
+    scene.faults.on_write(|_| Some(Fault::Held));
     let mut reports = scene.reports().await;
-    let begun = Instant::now();
-    join_all(rooms.iter().map(|room| scene.say(*room, "hi"))).await;
+    let said = join_all(rooms.iter().map(|room| scene.say(*room, "hi"))).await;
+    eventually("all fifty are being written", async || {
+        said.iter().all(|said| scene.faults.attempts(said.seq).len() == 1).then_some(())
+    })
+    .await;
+    assert!(rooms.iter().all(|room| scene.faults.written(*room).is_empty()));
+    scene.faults.release();
     reports.until("all saved", |reports| reports.saved.len() == 50).await;
-    // One by one it would be 500 ms and more. The goal of 20 ms is the benchmark's; a test shares its machine.
-    assert!(begun.elapsed() < Duration::from_millis(350), "took {:?}", begun.elapsed());
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]

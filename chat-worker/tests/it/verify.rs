@@ -10,8 +10,8 @@ use std::{
 
 use async_nats::jetstream::stream::Config;
 use schema::{
-    id::RoomId,
-    stream::{self, CHAT_MESSAGES, EVENTS},
+    id::{RoomId, UserId},
+    stream::{self, CHAT_DEAD, CHAT_MESSAGES, EVENTS},
 };
 use scripts::stack::test_env;
 use scylla::client::{session::Session, session_builder::SessionBuilder};
@@ -20,6 +20,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use verify::{Parts, Report, Scope, Since};
 
 use crate::{
+    changes,
     harness::{Backend, Message, Scene, eventually},
     process::Program,
     world::World,
@@ -163,7 +164,7 @@ async fn nothing_that_is_only_on_its_way_is_named_beside_a_busy_worker(pool: PgP
         let mut said = 0;
         while !is_over.load(Ordering::SeqCst) {
             world.scene.say(RoomId::random(), "new room").await;
-            let message = Message::named(world.room, schema::id::UserId::random(), &format!("b-{said}"), "busy");
+            let message = Message::named(world.room, UserId::random(), &format!("b-{said}"), "busy");
             world.scene.publish(&message).await;
             said += 1;
         }
@@ -179,6 +180,36 @@ async fn nothing_that_is_only_on_its_way_is_named_beside_a_busy_worker(pool: PgP
     let (said, ()) = tokio::join!(talk, verify);
     assert!(said > 0);
     world.worker.stop().await;
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn what_who_runs_a_room_deleted_is_not_named_nor_what_others_tried_to(pool: PgPool) {
+    let scene = Scene::new(pool.clone()).await;
+    let _worker = scene.worker().await;
+    let (room, owner, member, message) = changes::room(&scene, &pool).await;
+    changes::publish(&scene, owner, true, &changes::delete(room, owner, message)).await;
+    // The mark of a role that its sender does not have, and a role without the mark.
+    let second = scene.publish(&Message::named(room, member, "m-2", "mine too")).await;
+    let stranger = UserId::random();
+    changes::publish(&scene, stranger, true, &changes::delete(room, stranger, second.id)).await;
+    changes::publish(&scene, owner, false, &changes::delete(room, owner, second.id)).await;
+    scene.settled(CHAT_MESSAGES).await;
+    let shown: Vec<bool> = scene.log(room).await.iter().map(|row| row.kind.is_some()).collect();
+    assert_eq!(shown, [true, true, true, false, false]);
+    let report = check(&scene, &pool, Scope::default()).await;
+    assert!(report.clean, "{:#?}", report.findings);
+    // An operator has looked at what was refused, and dropped it: why it is a skip is still known.
+    assert_eq!(scene.dead().await.len(), 2);
+    scene.operator.js.get_stream(CHAT_DEAD).await.unwrap().purge().await.unwrap();
+    let report = check(&scene, &pool, Scope::default()).await;
+    assert!(report.clean, "{:#?}", report.findings);
+    // That the message is deleted follows from the log: a deletion that is missed is named.
+    execute(
+        &pool,
+        "UPDATE room_log_by_event SET kind = NULL, id = NULL, body = NULL WHERE kind = 'message_deleted'".into(),
+    )
+    .await;
+    assert_eq!(kinds(&check(&scene, &pool, Scope::default()).await), ["change_extra"]);
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]

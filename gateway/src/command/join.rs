@@ -29,7 +29,7 @@ pub(crate) async fn seat(connection: &Connection, room: RoomId, since: Option<u6
     let Some(identity) = connection.socket.identity() else { return };
     let (gateway, socket) = (&connection.gateway, &connection.socket);
     let generation = gateway.admission.generation();
-    let known = socket.seats().iter_mut().find(|seat| seat.room.id == room).map(|seat| {
+    let known = socket.with_seat(room, |seat| {
         seat.checked_at = Instant::now();
         Arc::clone(&seat.room)
     });

@@ -10,8 +10,7 @@ use crate::{connection::Connection, marks};
 /// Raises the user's mark to `seq`, or to the room's top; never above it, and never down.
 pub(crate) fn read(connection: &Connection, room: RoomId, seq: Option<u64>) {
     let Some(identity) = connection.socket.identity() else { return };
-    let seat = connection.socket.seats().iter().find(|seat| seat.room.id == room).map(|seat| Arc::clone(&seat.room));
-    match seat {
+    match connection.socket.with_seat(room, |seat| Arc::clone(&seat.room)) {
         Some(room) => {
             let top = room.last();
             marks::raise(&connection.gateway, &room, identity.user_id, seq.unwrap_or(top).min(top));

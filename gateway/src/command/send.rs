@@ -64,7 +64,7 @@ pub(super) struct Draft {
 /// Takes the sender's place in both rates; or says why there is none, or why nothing is sent now.
 pub(super) fn take_place(connection: &Connection, room: RoomId, temp_id: &str) -> Option<(UserId, Seat)> {
     let identity = connection.socket.identity()?;
-    let seat = connection.socket.seats().iter().find(|seat| seat.room.id == room).cloned();
+    let seat = connection.socket.seat(room);
     let refuse = |code: Code| refuse(connection, code, code.title(), Some(room), Some(temp_id.to_owned()));
     let Some(seat) = seat else {
         refuse(Code::NotJoined);

@@ -133,17 +133,24 @@ fn more_sockets_than_files_end_the_program_with_the_settings_name() {
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn over_the_budget_the_longest_queue_is_given_up_first(pool: PgPool) {
     let scene = Scene::new(pool).await;
-    let gateway = scene.gateway_with(|config| config.queued_bytes_max = 240_000).await;
+    // On a busy machine, too, it is the budget that ends a socket, and not how long its write has stalled.
+    let gateway = scene
+        .gateway_with(|config| {
+            config.queued_bytes_max = 240_000;
+            config.write_within = ms(3_600_000);
+        })
+        .await;
     let (ann, ben, one) = scene.pair().await;
     let cem = scene.user("Cem").await;
     let other = scene.room(&[&ann, &cem]).await;
     let (mut long, short) = (slow_reader(&gateway, &ben, one).await, slow_reader(&gateway, &cem, other).await);
     let mut phone = gateway.phone_in(&ann, one).await;
     talk(&scene, one, &ann, || waiting(&gateway, &ben) > 150_000).await;
-    let is_closing = |user: &User| gateway.gateway.sockets.of(user.id).iter().any(|socket| socket.closing().is_some());
-    assert!(!is_closing(&ben), "there is room");
-    talk(&scene, other, &ann, || is_closing(&ben)).await;
-    assert!(!is_closing(&cem), "the shorter queue stays");
+    // Or gone by now, as a socket is a while after.
+    let is_given_up = |user: &User| gateway.gateway.sockets.of(user.id).iter().all(|socket| socket.closing().is_some());
+    assert!(!is_given_up(&ben), "there is room");
+    talk(&scene, other, &ann, || is_given_up(&ben)).await;
+    assert!(!is_given_up(&cem), "the shorter queue stays");
     assert!(waiting(&gateway, &cem) > 60_000, "and waits on");
     assert_eq!(long.close_code().await, 4001);
     phone.sends(one, "a-1", "who reads is not harmed").await;
