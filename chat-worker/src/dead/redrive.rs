@@ -15,6 +15,7 @@ use crate::{
     console::{self, visible},
     delivery::Delivery,
     job::{event_change, message},
+    moderators::Moderators,
 };
 
 /// Which.
@@ -36,8 +37,10 @@ enum Stays {
 pub(super) async fn run(config: &Config, broker: &Broker, arguments: &Arguments) -> anyhow::Result<Conclusion> {
     let stream = dead_stream(broker).await?;
     let mut letters = Letters::new(broker, &arguments.which).await?;
+    let pg = config.database.pool()?;
     let redrive = Redrive {
-        store: chat_store::connect(&config.store, &config.database.pool()?).await?,
+        store: chat_store::connect(&config.store, &pg).await?,
+        moderators: Moderators::new(pg),
         held: Held::ask(broker).await?,
     };
     let (mut stored, mut stayed) = (0_u64, 0_u64);
@@ -63,6 +66,7 @@ pub(super) async fn run(config: &Config, broker: &Broker, arguments: &Arguments)
 
 struct Redrive {
     store: Arc<dyn MessageStore>,
+    moderators: Moderators,
     held: Held,
 }
 
@@ -82,6 +86,9 @@ impl Redrive {
     async fn store_message(&self, delivery: &Delivery) -> Result<(), Stays> {
         let entry =
             message::read(delivery).map_err(|reason| Stays::Unstorable(format!("still {}", reason.as_str())))?;
+        // A role that was claimed then, or is claimed in a letter that was never judged, is asked for now.
+        let checked = self.moderators.check(&[entry]).await.map_err(Stays::of)?;
+        let Some(entry) = checked.into_iter().next() else { return Ok(()) };
         match self.store.redrive(&entry).await.map_err(Stays::of)? {
             // Of a message that stands at a lower seq nothing is missing.
             Outcome::Stored | Outcome::Duplicate { .. } => Ok(()),

@@ -4,17 +4,18 @@ use async_nats::HeaderMap;
 use bytes::Bytes;
 use schema::{
     change::ChangeKind,
-    envelope::Kind,
+    envelope::{Headers, Kind},
+    frame::history::HistoryItem,
     header,
-    id::{EventId, RoomId},
+    id::{EventId, RoomId, UserId},
     stream::{CHAT_MESSAGES, EVENTS},
 };
 use serde_json::Value;
 use sqlx::PgPool;
 
 use crate::{
-    event_changes,
-    harness::{Message, Said, Scene},
+    changes, event_changes,
+    harness::{Message, Said, Scene, eventually},
     process::Program,
     unreliable::Fault,
 };
@@ -41,7 +42,7 @@ async fn refuse_until_dead(scene: &Scene, room: RoomId, content: &str) -> Said {
     let said = scene.publish(&message).await;
     let marks = scene.operator.js.get_key_value("WORKER_TRYING").await.unwrap();
     marks.put(format!("trying.{CHAT_MESSAGES}.{}", said.seq), "3".into()).await.unwrap();
-    crate::harness::eventually("it is given up", async || (!scene.dead().await.is_empty()).then_some(())).await;
+    eventually("it is given up", async || (!scene.dead().await.is_empty()).then_some(())).await;
     scene.faults.release();
     scene.settled(CHAT_MESSAGES).await;
     said
@@ -187,4 +188,35 @@ async fn without_a_broker_or_a_store_a_command_says_so_and_ends_with_69(pool: Pg
     let said = program.says(&["dead", "list"]).await;
     assert_eq!(said.code, Some(69), "{said:?}");
     assert!(said.beside.contains("NATS_URL"), "{said:?}");
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_deletion_by_a_role_that_its_sender_does_not_have_stays(pool: PgPool) {
+    let scene = Scene::new(pool.clone()).await;
+    let _worker = scene.worker().await;
+    let (room, _owner, _member, message) = changes::room(&scene, &pool).await;
+    // The letter of a worker that gave it up before anybody had asked for the role.
+    let sender = UserId::random();
+    let body = changes::delete(room, sender, message);
+    let seq = scene.publish_raw(room, HeaderMap::new(), "its place in the log".into()).await;
+    let first = eventually("a skip stands there", async || scene.dead().await.into_iter().next()).await;
+    scene.settled(CHAT_MESSAGES).await;
+    let role = Headers { sender: Some(sender), gateway: None, is_resend: false, is_moderator: true };
+    let mut headers = role.to_map(body.id());
+    for (name, value) in [
+        (header::DEAD_REASON, "gave_up"),
+        (header::DEAD_SEQ, &seq.to_string()),
+        (header::DEAD_TIME, first.headers.get(header::DEAD_TIME).unwrap().as_str()),
+        (header::DEAD_DELIVERIES, "5"),
+        (header::DEAD_SUBJECT, &format!("chat.message.{room}")),
+    ] {
+        headers.insert(name, value);
+    }
+    let subject = first.subject.to_string();
+    scene.operator.js.publish_with_headers(subject, headers, body.to_bytes()).await.unwrap().await.unwrap();
+    let said = Program::of_operator(&scene, &pool).says(&["dead", "redrive", "2"]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.answer.contains("2 stays: the store refuses it"), "{said:?}");
+    let kept = scene.store.item(room, sender, message).await.unwrap();
+    assert!(matches!(kept, Some(HistoryItem::Message { content: Some(_), .. })), "{kept:?}");
 }
