@@ -35,7 +35,7 @@ impl Api {
         let listener = bind(config.listen, "API_LISTEN").await?;
         let ops_listener = bind(config.ops_listen, "API_OPS_LISTEN").await?;
         let state = loop {
-            match AppState::connect(config).await {
+            match AppState::connect(config, lifecycle).await {
                 Ok(state) => break state,
                 Err(error) if error.is::<chat_store::StoreError>() && !lifecycle.is_stopping() => {
                     tracing::warn!("the message store is not there yet: {error:#}");

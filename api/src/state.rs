@@ -3,7 +3,7 @@
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 use chat_store::MessageStore;
-use ops::{broker::Broker, clock::Clock, database::Pool};
+use ops::{broker::Broker, clock::Clock, database::Pool, lifecycle::Lifecycle};
 use secrecy::SecretString;
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     messages::{Pages, SettledSeq},
     payments::Provider,
     redis::Redis,
+    rooms::Members,
 };
 
 /// The process's connections and rules. Cheap to clone.
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) settled: Arc<SettledSeq>,
     /// Reads history.
     pub(crate) pages: Pages,
+    /// Who is in which room.
+    pub(crate) members: Members,
     /// Who moves the money; none where slots with a price can not be booked.
     pub(crate) payments: Option<Arc<dyn Provider>>,
     /// Signs what the provider says.
@@ -93,7 +96,7 @@ impl Deref for AppState {
 
 impl AppState {
     /// Connects to what can be connected lazily, and to the message store.
-    pub(crate) async fn connect(config: &Config) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
         let pg = config.database.pool()?;
         let redis = Redis::open(&config.redis_url, &config.redis_prefix)?;
         let broker = config.broker.connect("api").await?;
@@ -104,6 +107,7 @@ impl AppState {
         Ok(Self(Arc::new(Shared {
             pages: Pages::new(Arc::clone(&store), Arc::clone(&settled)),
             settled,
+            members: Members::new(pg.clone(), lifecycle.clone()),
             refresh_tokens: RefreshTokens::new(redis.clone(), config.tokens.refresh_token_for),
             sign_in_delay: SignInDelay::new(redis.clone(), has_limits),
             limiter: Limiter::new(redis.clone(), has_limits),

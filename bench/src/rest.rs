@@ -1,6 +1,8 @@
 //! REST beside the bare query: how many history pages and bookings a second the api answers, and how many of the same
 //! queries a loop does with nothing around them, on as many connections.
 
+mod booking;
+
 use std::{
     future::Future,
     sync::{
@@ -15,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{PgPool, Row as _, postgres::PgPoolOptions};
 use uuid::Uuid;
+
+use self::booking::Template;
 
 /// Where the api is, and for how long to ask it.
 #[derive(Debug, clap::Args)]
@@ -39,7 +43,7 @@ pub struct Rates {
     pub bare_page: f64,
     /// The same page by REST.
     pub page: f64,
-    /// A slot taken, by its UPDATE alone in a transaction.
+    /// A slot booked by its queries alone, in one transaction.
     pub bare_booking: f64,
     /// A slot booked by REST: its event, its people, its history.
     pub booking: f64,
@@ -65,6 +69,7 @@ struct Scene {
     http: reqwest::Client,
     /// Readers and customers, one for each request at once.
     tokens: Vec<String>,
+    people: Vec<Uuid>,
     room: Uuid,
 }
 
@@ -79,10 +84,12 @@ async fn measure(arguments: &Arguments) -> Result<Rates> {
     let scene = Arc::new(Scene::set(arguments, pg).await?);
     let slots = Arc::new(Slots::open(&scene.pg, arguments.seconds).await?);
     let seconds = Duration::from_secs(arguments.seconds);
+    let template = Arc::new(Template::of(&scene.pg, scene.book_once(&slots).await?).await?);
+    let bare = |number| Scene::book_bare(Arc::clone(&scene), Arc::clone(&slots), Arc::clone(&template), number);
     Ok(Rates {
         bare_page: rate(seconds, |_| Scene::bare_page(Arc::clone(&scene))).await?,
         page: rate(seconds, |number| Scene::page(Arc::clone(&scene), number)).await?,
-        bare_booking: rate(seconds, |_| Scene::take(Arc::clone(&scene), Arc::clone(&slots))).await?,
+        bare_booking: rate(seconds, bare).await?,
         booking: rate(seconds, |number| Scene::book(Arc::clone(&scene), Arc::clone(&slots), number)).await?,
     })
 }
@@ -138,7 +145,8 @@ impl Scene {
         .execute(&pg)
         .await?;
         sqlx::query("ANALYZE chat_messages_by_event").execute(&pg).await?;
-        Ok(Self { api, pg, http, tokens, room })
+        let people = people.iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
+        Ok(Self { api, pg, http, tokens, people, room })
     }
 
     fn token(&self, number: usize) -> Option<&String> {
@@ -163,20 +171,20 @@ impl Scene {
         Ok(())
     }
 
-    async fn take(this: Arc<Self>, slots: Arc<Slots>) -> Result<()> {
-        let mut tx = this.pg.begin().await?;
-        let taken =
-            sqlx::query("UPDATE open_slots SET is_available = false WHERE id = $1 AND is_available RETURNING id")
-                .bind(slots.next()?)
-                .fetch_all(&mut *tx)
-                .await?;
-        tx.commit().await?;
-        ensure!(taken.len() == 1, "a slot was taken already");
-        Ok(())
+    /// The event of a first booking.
+    async fn book_once(&self, slots: &Slots) -> Result<Uuid> {
+        let body = json!({"slot_id": slots.next()?.0});
+        let event = post(&self.http, &format!("{}/events", self.api), self.token(0), &body).await?;
+        Ok(text(&event, "/id")?.parse()?)
+    }
+
+    async fn book_bare(this: Arc<Self>, slots: Arc<Slots>, template: Arc<Template>, number: usize) -> Result<()> {
+        let customer = this.people.get(number).copied().context("somebody")?;
+        booking::book(&this.pg, &template, slots.next()?, customer).await
     }
 
     async fn book(this: Arc<Self>, slots: Arc<Slots>, number: usize) -> Result<()> {
-        let body = json!({"slot_id": slots.next()?});
+        let body = json!({"slot_id": slots.next()?.0});
         post(&this.http, &format!("{}/events", this.api), this.token(number), &body).await.map(drop)
     }
 }
@@ -199,7 +207,8 @@ async fn post(http: &reqwest::Client, address: &str, token: Option<&String>, bod
 
 /// Open slots, each handed out once.
 struct Slots {
-    ids: Vec<Uuid>,
+    /// With their sellers.
+    slots: Vec<(Uuid, Uuid)>,
     next: AtomicI64,
 }
 
@@ -227,17 +236,17 @@ impl Slots {
         .execute(pg)
         .await?;
         sqlx::query("ANALYZE open_slots").execute(pg).await?;
-        let ids = sqlx::query_scalar(
-            "SELECT id FROM open_slots WHERE service = 'Bench' AND is_available ORDER BY starts_at, id",
+        let slots = sqlx::query_as(
+            "SELECT id, owner_id FROM open_slots WHERE service = 'Bench' AND is_available ORDER BY starts_at, id",
         )
         .fetch_all(pg)
         .await?;
-        Ok(Self { ids, next: AtomicI64::new(0) })
+        Ok(Self { slots, next: AtomicI64::new(0) })
     }
 
-    fn next(&self) -> Result<Uuid> {
+    fn next(&self) -> Result<(Uuid, Uuid)> {
         let number = usize::try_from(self.next.fetch_add(1, Ordering::Relaxed))?;
-        self.ids
+        self.slots
             .get(number)
             .copied()
             .context("there are no slots left: they were sold faster than was thought possible")

@@ -13,14 +13,12 @@ use std::{
 };
 
 use foldhash::HashMap;
-use ops::{database::Pool, lifecycle::Lifecycle};
+use ops::{database::Pool, lifecycle::Lifecycle, together::Together};
 use parking_lot::Mutex;
 use schema::{
     id::{RoomId, SessionId, UserId},
     text::DisplayName,
 };
-
-use crate::together::Together;
 
 /// How long an answer is used without asking again.
 const FRESH: Duration = Duration::from_secs(5);

@@ -41,7 +41,6 @@ mod sockets;
 mod soon;
 mod state;
 mod subscription;
-mod together;
 mod tokens;
 mod typing;
 mod updates;

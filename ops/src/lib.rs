@@ -12,3 +12,4 @@ pub mod probe;
 pub mod settings;
 pub mod stored;
 pub mod telemetry;
+pub mod together;

@@ -85,7 +85,11 @@ async fn append(tx: &mut PgConnection, event: &Event, mut change: NewChange) -> 
     let id = ChangeId::random();
     let fields = change.fields.into_iter().map(|field| Ok(field.sealed(random::bytes()?)));
     change.fields = fields.collect::<Result<_, ApiError>>()?;
-    let before = repository::find_history_hash(tx, event.id).await?;
+    // The first change hangs on nothing.
+    let before = match change.kind {
+        ChangeKind::EventCreated => None,
+        _ => repository::find_history_hash(tx, event.id).await?,
+    };
     let link = Link {
         event_id: event.id,
         id,

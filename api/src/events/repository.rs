@@ -106,17 +106,11 @@ pub(super) async fn list(
 /// Makes the event and its room; who is in it comes after.
 pub(super) async fn insert(tx: &mut PgConnection, event: &Event) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO rooms (id, room_type, name, created_by, created_at, updated_at)
-         VALUES ($1, 'event', $2, $3, $4, $4)",
-    )
-    .bind(event.room_id)
-    .bind(&event.title)
-    .bind(event.owner_id)
-    .bind(event.created_at.as_datetime())
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query(
-        "INSERT INTO events (id, owner_id, title, description, location, starts_at, ends_at, local_starts_at,
+        "WITH room AS (
+             INSERT INTO rooms (id, room_type, name, created_by, created_at, updated_at)
+             VALUES ($1, 'event', $3, $2, $14, $14)
+         )
+         INSERT INTO events (id, owner_id, title, description, location, starts_at, ends_at, local_starts_at,
                              local_ends_at, time_zone, status, slot_id, version, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)",
     )

@@ -74,8 +74,8 @@ pub(super) async fn create(
 ) -> Result<Event, ApiError> {
     let new = read_new(form)?;
     let (id, now) = (EventId::random(), state.clock.now());
-    let seller = match new.slot_id {
-        Some(slot) => Some((slot, slots::seller(state, caller, slot).await)),
+    let wanted = match new.slot_id {
+        Some(slot) => Some(slots::want(state, caller, slot).await),
         None => None,
     };
     let mut tx = state.pg.begin().await?;
@@ -86,9 +86,9 @@ pub(super) async fn create(
         return show(state, caller, EventId::from_uuid(made)).await;
     }
     participant::check(&mut tx, &new.participant_ids).await?;
-    let slot = match seller {
+    let slot = match wanted {
         // Refused only now: who sends a booking again is told of it even if its slot was withdrawn since.
-        Some((slot, seller)) => Some(slots::take(&mut tx, slot, seller?, id, now).await?),
+        Some(wanted) => Some(slots::take(&mut tx, wanted?, id, now).await?),
         None => None,
     };
     let mut event = new.into_event(id, caller.user_id, slot.as_ref(), now)?;

@@ -65,6 +65,8 @@ fn judge(error: PublishError) -> Result<bool, ApiError> {
         PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => Ok(true),
         // Nobody answers for the stream: an election, most likely.
         PublishErrorKind::StreamNotFound | PublishErrorKind::MaxAckPending => Ok(false),
+        // A cluster is still at another try of the same message.
+        _ if code_of(&error) == Some(ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT) => Ok(true),
         PublishErrorKind::WrongLastMessageId
         | PublishErrorKind::WrongLastSequence
         | PublishErrorKind::MaxPayloadExceeded
@@ -72,10 +74,13 @@ fn judge(error: PublishError) -> Result<bool, ApiError> {
     }
 }
 
-fn refused(error: PublishError) -> ApiError {
+fn code_of(error: &PublishError) -> Option<ErrorCode> {
     use std::error::Error as _;
-    let refusal = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
-    match refusal.map(jetstream::Error::error_code) {
+    error.source().and_then(|source| source.downcast_ref::<jetstream::Error>()).map(jetstream::Error::error_code)
+}
+
+fn refused(error: PublishError) -> ApiError {
+    match code_of(&error) {
         Some(ErrorCode::STREAM_STORE_FAILED) => ApiError::refused(Code::Backlog, "the log is full for now"),
         _ => ApiError::unavailable("log", error),
     }

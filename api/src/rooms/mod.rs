@@ -1,12 +1,14 @@
 //! Rooms: where messages go, who is in them, and what is new there.
 
 mod handler;
+mod members;
 mod model;
 mod presence;
 mod reading;
 mod repository;
 mod service;
 
+pub(crate) use members::Members;
 pub(crate) use model::{Member, Role};
 pub(crate) use service::{all_of, member};
 

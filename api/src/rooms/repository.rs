@@ -1,5 +1,7 @@
 //! SQL of rooms.
 
+use std::collections::HashMap;
+
 use ops::database::Pool;
 use schema::{
     clock::Timestamp,
@@ -20,6 +22,31 @@ pub(super) async fn find_member(pg: &Pool, room: RoomId, user: UserId) -> sqlx::
     .bind(user)
     .fetch_optional(pg)
     .await
+}
+
+/// As [`find_member`], of many: an answer for each, in the order in which they are asked for.
+pub(super) async fn find_members(pg: &Pool, asked: &[(RoomId, UserId)]) -> sqlx::Result<Vec<Option<Member>>> {
+    let found: Vec<Numbered> = sqlx::query_as(
+        "SELECT asked.number, u.display_name, r.is_archived, r.display_mode = 'blind' AS is_blind,
+             m.role IN ('owner', 'admin') OR u.role = 'admin' AS may_moderate, false AS is_guest
+         FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS asked (room_id, user_id, number)
+         JOIN room_members m ON m.room_id = asked.room_id AND m.user_id = asked.user_id
+         JOIN rooms r ON r.id = m.room_id JOIN users u ON u.id = m.user_id",
+    )
+    .bind(asked.iter().map(|(room, _)| room.as_uuid()).collect::<Vec<_>>())
+    .bind(asked.iter().map(|(_, user)| user.as_uuid()).collect::<Vec<_>>())
+    .fetch_all(pg)
+    .await?;
+    let mut found: HashMap<i64, Member> = found.into_iter().map(|found| (found.number, found.member)).collect();
+    Ok((1..).zip(asked).map(|(number, _)| found.remove(&number)).collect())
+}
+
+#[derive(sqlx::FromRow)]
+struct Numbered {
+    /// The place in the question, from 1.
+    number: i64,
+    #[sqlx(flatten)]
+    member: Member,
 }
 
 /// As [`find_member`], of somebody who need not be in the room to look at it.

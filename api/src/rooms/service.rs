@@ -28,7 +28,7 @@ const HEADS_AT_ONCE: usize = 500;
 
 /// The caller's place in `room`.
 pub(crate) async fn member(state: &AppState, caller: Identity, room: RoomId) -> Result<Member, ApiError> {
-    let mut found = repository::find_member(&state.pg, room, caller.user_id).await?;
+    let mut found = state.members.find(room, caller.user_id).await?;
     if found.is_none() && caller.is_admin {
         tracing::info!(security = "admin_access", user.id = %caller.user_id, room.id = %room, "an admin looks");
         found = repository::find_as_admin(&state.pg, room, caller.user_id).await?;

@@ -8,7 +8,7 @@ mod repository;
 mod service;
 
 pub(crate) use model::Slot;
-pub(crate) use service::{is_seller, release, reopen, seller, take};
+pub(crate) use service::{is_seller, release, reopen, take, want};
 
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 

@@ -169,15 +169,6 @@ pub(super) async fn find_owner(tx: &mut PgConnection, id: SlotId) -> sqlx::Resul
     sqlx::query_scalar("SELECT owner_id FROM open_slots WHERE id = $1").bind(id).fetch_optional(tx).await
 }
 
-pub(super) async fn is_available(tx: &mut PgConnection, id: SlotId) -> sqlx::Result<bool> {
-    let found: Option<bool> =
-        sqlx::query_scalar("SELECT is_available FROM open_slots WHERE id = $1 AND deleted_at IS NULL")
-            .bind(id)
-            .fetch_optional(tx)
-            .await?;
-    Ok(found.unwrap_or(false))
-}
-
 /// Sells the slot to `event`, if it is to be had.
 pub(super) async fn take(
     tx: &mut PgConnection,

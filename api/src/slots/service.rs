@@ -136,13 +136,20 @@ pub(super) async fn delete(state: &AppState, caller: Identity, id: SlotId) -> Re
     Ok(())
 }
 
-/// Whose time it is that `caller` wants to book. Asked before the transaction of [`take`]: a request has one connection.
-pub(crate) async fn seller(state: &AppState, caller: Identity, id: SlotId) -> Result<UserId, ApiError> {
+/// A slot that somebody wants to book, as it was before the transaction of [`take`].
+pub(crate) struct Wanted {
+    id: SlotId,
+    seller: UserId,
+    was_available: bool,
+}
+
+/// The slot that `caller` wants to book. Asked before the transaction of [`take`]: a request has one connection.
+pub(crate) async fn want(state: &AppState, caller: Identity, id: SlotId) -> Result<Wanted, ApiError> {
     let slot = repository::find(&state.pg, id).await?.ok_or_else(|| ApiError::field("slot_id", "unknown_slot"))?;
     if slot.owner_id == caller.user_id {
         return Err(ApiError::refused(Code::Forbidden, "nobody books their own time"));
     }
-    Ok(slot.owner_id)
+    Ok(Wanted { id, seller: slot.owner_id, was_available: slot.is_available })
 }
 
 /// Whether this user sold the slot.
@@ -153,18 +160,17 @@ pub(crate) async fn is_seller(tx: &mut PgConnection, id: SlotId, user: UserId) -
 /// Sells a slot to `event`, in the transaction that makes the event: however many ask, one has it.
 pub(crate) async fn take(
     tx: &mut PgConnection,
-    id: SlotId,
-    seller: UserId,
+    wanted: Wanted,
     event: EventId,
     now: Timestamp,
 ) -> Result<Slot, ApiError> {
     let taken = || ApiError::refused(Code::SlotTaken, "it is booked, closed or over");
     // Most of those who come too late need not stand in line.
-    if !repository::is_available(tx, id).await? {
+    if !wanted.was_available {
         return Err(taken());
     }
-    repository::lock_owner(tx, seller).await?;
-    match repository::take(tx, id, event, now).await {
+    repository::lock_owner(tx, wanted.seller).await?;
+    match repository::take(tx, wanted.id, event, now).await {
         Ok(Some(slot)) => Ok(slot),
         Ok(None) => Err(taken()),
         Err(error) if is_overlap(&error) => {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Subject};
+use async_nats::{HeaderMap, Subject, jetstream::ErrorCode};
 use bytes::Bytes;
 use rand::RngExt as _;
 use schema::{
@@ -20,6 +20,8 @@ use super::Outgoing;
 /// The first two repeats come after this, later ones after [`AGAIN_LATER`].
 const AGAIN_SOON: Duration = Duration::from_millis(250);
 const AGAIN_LATER: Duration = Duration::from_secs(2);
+/// A cluster's "duplicate message id is in process".
+const IN_PROCESS: u64 = ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT.0;
 
 /// What became of a publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +40,9 @@ pub(super) enum Answer {
     Refused(String),
     /// Nobody listens: this try is not stored.
     Nobody,
-    /// Something that is no answer of the log's: it may be stored or not.
-    Strange,
+    /// It may be stored or not: something that is no answer of the log's, or a cluster that is still at an earlier try,
+    /// maybe another gateway's, of the same message.
+    Undecided,
 }
 
 #[derive(Deserialize)]
@@ -53,6 +56,8 @@ struct PubAck {
 #[derive(Deserialize)]
 struct PubError {
     #[serde(default)]
+    err_code: u64,
+    #[serde(default)]
     description: String,
 }
 
@@ -60,8 +65,9 @@ impl Answer {
     pub(super) fn parse(payload: &[u8]) -> Self {
         match serde_json::from_slice(payload) {
             Ok(PubAck { seq: Some(seq), duplicate, error: None }) => Self::Stored { seq, is_duplicate: duplicate },
+            Ok(PubAck { error: Some(PubError { err_code: IN_PROCESS, .. }), .. }) => Self::Undecided,
             Ok(PubAck { error, .. }) => Self::Refused(error.map(|error| error.description).unwrap_or_default()),
-            Err(_not_json) => Self::Strange,
+            Err(_not_json) => Self::Undecided,
         }
     }
 }
@@ -149,7 +155,7 @@ impl Attempt {
                 return Some(Outcome::Failed(Code::Unavailable, format!("the log refused it: {why}")));
             }
             Answer::Refused(_) | Answer::Nobody => {}
-            Answer::Strange => self.is_doubtful = true,
+            Answer::Undecided => self.is_doubtful = true,
         }
         None
     }
@@ -165,5 +171,21 @@ impl Attempt {
 
     pub(super) fn into_outgoing(self) -> Outgoing {
         self.outgoing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_try_that_a_cluster_is_still_at_is_no_refusal() {
+        let in_process =
+            br#"{"error":{"code":409,"err_code":10158,"description":"duplicate message id is in process"}}"#;
+        let full = br#"{"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"}}"#;
+        let strange = b"what?";
+        assert!(matches!(Answer::parse(in_process), Answer::Undecided));
+        assert!(matches!(Answer::parse(full), Answer::Refused(why) if why == "maximum bytes exceeded"));
+        assert!(matches!(Answer::parse(strange), Answer::Undecided));
     }
 }

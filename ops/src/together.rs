@@ -3,9 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ops::lifecycle::Lifecycle;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+
+use crate::lifecycle::Lifecycle;
 
 /// Questions asked at a time.
 const TOGETHER_MAX: usize = 256;
@@ -14,7 +15,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// Questions of one kind.
 #[derive(Debug)]
-pub(crate) struct Together<Q, A> {
+pub struct Together<Q, A> {
     lifecycle: Lifecycle,
     waiting: Mutex<Waiting<Q, A>>,
 }
@@ -28,17 +29,13 @@ struct Waiting<Q, A> {
 
 impl<Q: Send + 'static, A: Send + 'static> Together<Q, A> {
     /// Nobody asks yet.
-    pub(crate) fn new(lifecycle: Lifecycle) -> Arc<Self> {
+    pub fn new(lifecycle: Lifecycle) -> Arc<Self> {
         Arc::new(Self { lifecycle, waiting: Mutex::new(Waiting { questions: Vec::new(), is_asking: false }) })
     }
 
     /// The answer to `question`, by `answer`, which is given all that wait and answers them in their order; `None`
     /// if it has none, or takes too long.
-    pub(crate) async fn ask<F>(
-        self: &Arc<Self>,
-        question: Q,
-        answer: impl Fn(Vec<Q>) -> F + Send + 'static,
-    ) -> Option<A>
+    pub async fn ask<F>(self: &Arc<Self>, question: Q, answer: impl Fn(Vec<Q>) -> F + Send + 'static) -> Option<A>
     where
         F: Future<Output = Option<Vec<A>>> + Send + 'static,
     {
