@@ -81,7 +81,7 @@ enum Ended {
 impl<J: Job> Consumer<J> {
     /// Will consume `J::STREAM`, settling what it gets with `settler`.
     pub fn new(broker: Broker, backlog: Arc<Backlog>, settler: Settler<J>, lifecycle: Lifecycle) -> Self {
-        let (streams, clock) = (Arc::clone(&settler.streams), settler.clock);
+        let (streams, clock) = (Arc::clone(&settler.keeper.streams), settler.clock);
         let (breaker, writes) = (Arc::clone(&settler.breaker), Arc::clone(&settler.writes));
         let desk = Desk { settler, client: broker.client.clone(), held: Arc::default() };
         let lanes = Lanes::new(desk, writes, lifecycle.clone());
