@@ -5,16 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chat_store::MessageStore;
+use chat_store::{MessageStore, StoreError};
+use futures_util::{FutureExt as _, future::BoxFuture};
 use ops::lifecycle::Lifecycle;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::measure;
 
+/// Asks the store whether it is there.
+type Ping = Box<dyn Fn() -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync>;
+
 /// Opens at the first sign that the store is away; closes when the store answers again.
 pub struct Breaker {
-    store: Arc<dyn MessageStore>,
+    ping: Ping,
     lifecycle: Lifecycle,
     is_open: watch::Sender<bool>,
     memory: Mutex<Memory>,
@@ -39,10 +43,22 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const PROOF_WITHIN: Duration = Duration::from_secs(5);
 
 impl Breaker {
-    /// A closed one.
+    /// A closed one, for this store.
     pub fn new(store: Arc<dyn MessageStore>, lifecycle: Lifecycle) -> Arc<Self> {
+        let ping = move || {
+            let store = Arc::clone(&store);
+            async move { store.ping().await }.boxed()
+        };
+        Self::asking(ping, lifecycle)
+    }
+
+    /// A closed one; `ping` asks the store whether it is there.
+    pub fn asking(
+        ping: impl Fn() -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync + 'static,
+        lifecycle: Lifecycle,
+    ) -> Arc<Self> {
         let (is_open, _nobody_yet) = watch::channel(false);
-        Arc::new(Self { store, lifecycle, is_open, memory: Mutex::default() })
+        Arc::new(Self { ping: Box::new(ping), lifecycle, is_open, memory: Mutex::default() })
     }
 
     /// Whether the store was away when last heard of.
@@ -55,7 +71,7 @@ impl Breaker {
         if self.is_open() {
             return Err("away".into());
         }
-        self.store.ping().await.map_err(|error| error.to_string())
+        (self.ping)().await.map_err(|error| error.to_string())
     }
 
     /// Answers when the store is not known to be away.
@@ -118,7 +134,7 @@ impl Breaker {
                 () = tokio::time::sleep(wait) => {}
                 () = self.lifecycle.stopping().cancelled() => return,
             }
-            match tokio::time::timeout(ANSWER_WITHIN, self.store.ping()).await {
+            match tokio::time::timeout(ANSWER_WITHIN, (self.ping)()).await {
                 Ok(Ok(())) => break,
                 Ok(Err(error)) => tracing::debug!(%error, "the message store is still away"),
                 Err(_elapsed) => tracing::debug!("the message store does not answer"),

@@ -20,6 +20,7 @@ use ops::{
     broker::{Broker, LinkChange},
     clock::Clock,
     lifecycle::Lifecycle,
+    mutant::{self, Mutant},
 };
 use rand::RngExt as _;
 use schema::stream::{ACK_WAIT, WORKER};
@@ -80,7 +81,7 @@ enum Ended {
 impl<J: Job> Consumer<J> {
     /// Will consume `J::STREAM`, settling what it gets with `settler`.
     pub fn new(broker: Broker, backlog: Arc<Backlog>, settler: Settler<J>, lifecycle: Lifecycle) -> Self {
-        let (streams, clock) = (Arc::clone(&settler.streams), settler.clock);
+        let (streams, clock) = (Arc::clone(&settler.keeper.streams), settler.clock);
         let (breaker, writes) = (Arc::clone(&settler.breaker), Arc::clone(&settler.writes));
         let desk = Desk { settler, client: broker.client.clone(), held: Arc::default() };
         let lanes = Lanes::new(desk, writes, lifecycle.clone());
@@ -245,8 +246,18 @@ impl<J: Job> Work for Desk<J> {
     type Item = Unsettled;
     const ITEMS_MAX: usize = J::ROWS_MAX;
 
-    async fn work(&self, group: Vec<Unsettled>, place: OwnedSemaphorePermit) {
+    async fn work(&self, mut group: Vec<Unsettled>, place: OwnedSemaphorePermit) {
+        if mutant::is(Mutant::SkipOnRedelivery) {
+            for again in group.extract_if(.., |item| item.delivery.deliveries > 1).collect::<Vec<_>>() {
+                self.answer(&again.open, Answer::Ack).await;
+            }
+        }
         let (deliveries, open): (Vec<_>, Vec<_>) = group.into_iter().map(|item| (item.delivery, item.open)).unzip();
+        if mutant::is(Mutant::AckBeforeWrite) {
+            for open in &open {
+                self.answer(open, Answer::Ack).await;
+            }
+        }
         let answers = self.settler.settle(&deliveries, place).await;
         for (open, answer) in open.into_iter().zip(answers) {
             self.answer(&open, answer).await;

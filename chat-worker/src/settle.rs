@@ -11,12 +11,12 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     breaker::Breaker,
-    dead_letter::DeadLetters,
+    dead_letter::{DeadLetters, NotBuried},
     delivery::Delivery,
     job::Job,
     measure,
-    streams::Streams,
-    trying::Marks,
+    streams::{Streams, StreamsError},
+    trying::{Marks, MarksError},
     verdict::{self, ALONE_FROM, Failure, MARKS_MAX, Reason, Verdict},
 };
 
@@ -31,19 +31,62 @@ pub enum Answer {
     Term,
 }
 
-/// Settles the messages of one stream.
+/// What settling keeps on the broker; a simulation keeps it elsewhere.
+pub trait Keeper: std::fmt::Debug + Send + Sync + 'static {
+    /// Buries a message in `CHAT_DEAD`.
+    fn bury(&self, delivery: &Delivery, reason: Reason) -> impl Future<Output = Result<(), NotBuried>> + Send;
+    /// How many tries have left their mark on a message.
+    fn count(&self, delivery: &Delivery) -> impl Future<Output = Result<u32, MarksError>> + Send;
+    /// Leaves a mark: `count` with this try.
+    fn put(&self, delivery: &Delivery, count: u32) -> impl Future<Output = Result<(), MarksError>> + Send;
+    /// Takes all marks off a message.
+    fn clear(&self, delivery: &Delivery) -> impl Future<Output = Result<(), MarksError>> + Send;
+    /// Makes again what may be gone.
+    fn mend(&self) -> impl Future<Output = Result<(), StreamsError>> + Send;
+}
+
+/// The broker's own: a stream for the hopeless, a bucket for marks.
 #[derive(Debug)]
-pub struct Settler<J> {
-    /// What is done with them.
-    pub job: J,
+pub struct OnBroker {
     /// What must be on the broker.
     pub streams: Arc<Streams>,
-    /// Whether the store is there.
-    pub breaker: Arc<Breaker>,
     /// Where the hopeless go.
     pub dead_letters: DeadLetters,
     /// What earlier tries have left.
     pub marks: Marks,
+}
+
+impl Keeper for OnBroker {
+    async fn bury(&self, delivery: &Delivery, reason: Reason) -> Result<(), NotBuried> {
+        self.dead_letters.bury(delivery, reason).await
+    }
+
+    async fn count(&self, delivery: &Delivery) -> Result<u32, MarksError> {
+        self.marks.count(delivery).await
+    }
+
+    async fn put(&self, delivery: &Delivery, count: u32) -> Result<(), MarksError> {
+        self.marks.put(delivery, count).await
+    }
+
+    async fn clear(&self, delivery: &Delivery) -> Result<(), MarksError> {
+        self.marks.clear(delivery).await
+    }
+
+    async fn mend(&self) -> Result<(), StreamsError> {
+        self.streams.ensure().await
+    }
+}
+
+/// Settles the messages of one stream.
+#[derive(Debug)]
+pub struct Settler<J, K = OnBroker> {
+    /// What is done with them.
+    pub job: J,
+    /// What it keeps on the broker.
+    pub keeper: K,
+    /// Whether the store is there.
+    pub breaker: Arc<Breaker>,
     /// The writes in flight, of all lanes.
     pub writes: Arc<Semaphore>,
     /// One message at a time is tried alone, of all streams: when it takes the worker down, no other is blamed.
@@ -57,7 +100,7 @@ const WRITE_WITHIN: Duration = Duration::from_secs(20);
 /// How long a message is held while the store is away; then it goes back, for a worker that can reach it.
 const HELD_WITHOUT_STORE: Duration = Duration::from_secs(5);
 
-impl<J: Job> Settler<J> {
+impl<J: Job, K: Keeper> Settler<J, K> {
     /// Writes a group and says what to answer for each of it. `place` is one of the writes in flight.
     pub async fn settle(&self, group: &[Delivery], place: OwnedSemaphorePermit) -> Vec<Answer> {
         match group {
@@ -95,7 +138,7 @@ impl<J: Job> Settler<J> {
     async fn settle_alone(&self, delivery: &Delivery) -> Answer {
         let _alone = self.alone.lock().await;
         let again = Answer::Nak(verdict::backoff(delivery.deliveries));
-        let marks = match self.marks.count(delivery).await {
+        let marks = match self.keeper.count(delivery).await {
             Ok(marks) => marks,
             Err(error) => {
                 tracing::warn!(%error, seq = delivery.seq, "a message can not be tried alone now");
@@ -107,7 +150,7 @@ impl<J: Job> Settler<J> {
             let answer = self.bury(delivery, None, Reason::GaveUp).await;
             return if answer == Answer::Term { self.clear_marks(delivery, answer).await } else { answer };
         }
-        if let Err(error) = self.marks.put(delivery, marks + 1).await {
+        if let Err(error) = self.keeper.put(delivery, marks + 1).await {
             tracing::warn!(%error, seq = delivery.seq, "a message can not be tried alone now");
             return again;
         }
@@ -131,7 +174,7 @@ impl<J: Job> Settler<J> {
     }
 
     async fn clear_marks(&self, delivery: &Delivery, answer: Answer) -> Answer {
-        if let Err(error) = self.marks.clear(delivery).await {
+        if let Err(error) = self.keeper.clear(delivery).await {
             // A mark too many counts only if the message is delivered again, and fades.
             tracing::debug!(%error, seq = delivery.seq, "marks stay");
         }
@@ -203,7 +246,7 @@ impl<J: Job> Settler<J> {
     /// First where an operator finds it, then out of the room's way, and only then gone from the stream.
     async fn bury(&self, delivery: &Delivery, item: Option<&J::Item>, reason: Reason) -> Answer {
         let again = Answer::Nak(verdict::backoff(delivery.deliveries));
-        if let Err(error) = self.dead_letters.bury(delivery, reason).await {
+        if let Err(error) = self.keeper.bury(delivery, reason).await {
             tracing::warn!(error = %error, seq = delivery.seq, reason = reason.as_str(), "not buried yet");
             self.mend().await;
             return again;
@@ -223,7 +266,7 @@ impl<J: Job> Settler<J> {
 
     /// The stream or the bucket may be gone: the next try should find it.
     async fn mend(&self) {
-        if let Err(error) = self.streams.ensure().await {
+        if let Err(error) = self.keeper.mend().await {
             tracing::warn!(%error, "the streams are not as they must be");
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chat_store::{Outcome, StoreError};
+use ops::mutant::{self, Mutant};
 use schema::{envelope::Malformed, problem::Code};
 
 /// Why a message is given up: the words in `Timingle-Dead-Reason`.
@@ -109,6 +110,7 @@ pub fn of(outcome: Result<Outcome, Failure>, deliveries: u32) -> Verdict {
         Ok(Outcome::Refused(Code::TempIdReused)) => Verdict::Refused(Code::TempIdReused),
         Ok(Outcome::Refused(Code::NotAMember | Code::Forbidden)) => Verdict::Dead(Reason::NotAllowed),
         Ok(Outcome::Refused(code)) => Verdict::Dead(Reason::Unstorable(code)),
+        Err(Failure::Unavailable) if mutant::is(Mutant::DeadLetterOutage) => Verdict::Dead(Reason::GaveUp),
         Err(Failure::Unavailable | Failure::Refused) => Verdict::Retry(backoff(deliveries)),
     }
 }

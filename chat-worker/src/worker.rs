@@ -34,7 +34,7 @@ use crate::{
     moved::Hints,
     reopen,
     report::Reporter,
-    settle::Settler,
+    settle::{OnBroker, Settler},
     streams::Streams,
     trying::Marks,
 };
@@ -188,10 +188,12 @@ impl Start<'_> {
         let broker = &self.parts.broker;
         let settler = Settler {
             job,
-            streams: Arc::clone(self.streams),
+            keeper: OnBroker {
+                streams: Arc::clone(self.streams),
+                dead_letters: DeadLetters::new(broker.js.clone()),
+                marks: Marks::new(broker.js.clone()),
+            },
             breaker: Arc::clone(self.breaker),
-            dead_letters: DeadLetters::new(broker.js.clone()),
-            marks: Marks::new(broker.js.clone()),
             writes: Arc::clone(self.writes),
             alone: Arc::clone(&self.alone),
             clock: self.parts.clock,

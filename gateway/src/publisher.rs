@@ -11,15 +11,18 @@ mod before;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use async_nats::{StatusCode, Subject};
+use async_nats::{HeaderMap, StatusCode, Subject};
+use bytes::Bytes;
 use foldhash::HashMap;
 use futures_util::StreamExt as _;
+use ops::mutant::{self, Mutant};
 use parking_lot::{Mutex, MutexGuard};
 use schema::{
     envelope::Body,
     frame::server::{ServerFrame, Status},
     id::{MessageId, RoomId, UserId},
     problem::Code,
+    subject::ChatSubject,
 };
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit},
@@ -259,6 +262,9 @@ async fn publish(gateway: &Gateway) {
             let message = publisher.state.lock().in_flight.get_mut(number).map(Attempt::message);
             let Some((subject, headers, body)) = message else { continue };
             let reply = publisher.reply_to(*number);
+            if mutant::is(Mutant::ShowBeforeStore) {
+                show_early(gateway, &subject, &headers, &body);
+            }
             let sent = gateway.broker.client.publish_with_reply_and_headers(subject, reply, headers, body).await;
             if let Err(error) = sent {
                 tracing::warn!(%error, "a message was not handed to the broker: trying again");
@@ -268,6 +274,16 @@ async fn publish(gateway: &Gateway) {
             // What comes meanwhile leaves together: one write for all of it, here and at the broker.
             tokio::time::sleep(GATHER).await;
         }
+    }
+}
+
+/// Shows what the log does not have yet: [`Mutant::ShowBeforeStore`].
+fn show_early(gateway: &Gateway, subject: &Subject, headers: &HeaderMap, body: &Bytes) {
+    let room = ChatSubject::parse(subject).and_then(|ChatSubject(room)| gateway.hub.find(room));
+    if let Some(room) = room {
+        let (last, logged_at) = (room.last(), gateway.clock.now());
+        let (headers, body) = (Some(headers.clone()), body.clone());
+        room.show(&LogMessage { seq: last + 1, prev: None, logged_at, headers, body }, last);
     }
 }
 

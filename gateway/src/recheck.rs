@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ops::mutant::{self, Mutant};
 use schema::{
     frame::{close::CloseReason, server::ServerFrame},
     id::{RoomId, SessionId, UserId},
@@ -103,6 +104,9 @@ async fn sessions(gateway: &Gateway, sockets: &[Arc<Socket>]) -> Result<(), sqlx
 /// Takes a user's sockets out of a room, and says so to them.
 pub(crate) fn remove(gateway: &Gateway, user_id: UserId, room_id: RoomId, reason: &str) {
     gateway.admission.forget(room_id);
+    if mutant::is(Mutant::NoRemoval) {
+        return;
+    }
     for socket in gateway.sockets.of(user_id) {
         if !gateway.unseat(&socket, room_id) {
             continue;

@@ -126,6 +126,8 @@ fn read<C: Parser>(
         _ => Refusal::Bad(name_variables(C::command(), &error)),
     })?;
     check(&config).map_err(|error| Refusal::Bad(error.to_string()))?;
+    #[cfg(feature = "mutants")]
+    crate::mutant::check().map_err(|error| Refusal::Bad(error.to_string()))?;
     Ok(config)
 }
 

@@ -73,6 +73,8 @@ pub fn init(settings: &LogSettings) -> anyhow::Result<Metrics> {
     let filter = EnvFilter::try_new(&settings.log)?;
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_filter(filter);
     tracing_subscriber::registry().with(lines).with(database::measure::layer()).init();
+    #[cfg(feature = "mutants")]
+    crate::mutant::warn();
     install_metrics()
 }
 
@@ -83,6 +85,8 @@ pub fn init_beside_answer(settings: &LogSettings) -> anyhow::Result<Metrics> {
     let filter = EnvFilter::try_new(filter)?;
     let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter);
     subscriber.with_writer(std::io::stderr).init();
+    #[cfg(feature = "mutants")]
+    crate::mutant::warn();
     install_metrics()
 }
 

@@ -8,6 +8,7 @@ pub mod console;
 mod demo;
 mod interrupt;
 pub mod phone;
+pub mod simulation;
 mod source;
 pub mod stack;
 mod tidy;

@@ -6,6 +6,7 @@
 
 mod relay;
 mod repository;
+mod round;
 mod writer;
 
 pub(crate) use relay::Relay;

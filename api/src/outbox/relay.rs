@@ -7,7 +7,12 @@ use std::{
 
 use async_nats::{HeaderMap, jetstream};
 use futures_util::future::join_all;
-use ops::{broker::Broker, clock::Clock, database::Pool};
+use ops::{
+    broker::Broker,
+    clock::Clock,
+    database::Pool,
+    mutant::{self, Mutant},
+};
 use parking_lot::Mutex;
 use schema::{clock::Timestamp, postgres::OUTBOX_CHANNEL};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
@@ -17,7 +22,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::repository::{self, Row};
+use super::{
+    repository::{self, LockedLane, Row},
+    round::{Publish, round},
+};
 use crate::state::AppState;
 
 /// Publishes outbox rows. Any number of processes may run one.
@@ -45,8 +53,6 @@ enum Taken {
 
 /// Lanes published at the same time by one process.
 const LANES_AT_ONCE: usize = 3;
-/// Rows of one lane in one transaction.
-const ROWS_AT_ONCE: i64 = 100;
 /// Backs the wake-ups up, and shows the backlog.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// How long one publish may wait for its answer. The lane's writers wait as long.
@@ -91,7 +97,7 @@ impl Relay {
     /// Takes lanes until none is left.
     async fn drain(&self) {
         // Without a connection a publish only waits: no lane is locked for that.
-        while self.broker.is_connected() {
+        while self.broker.is_connected() || mutant::is(Mutant::OutboxMarkFirst) {
             match self.take_lane().await {
                 Ok(Taken::Published) => {}
                 Ok(Taken::Nothing | Taken::Away) => return,
@@ -104,53 +110,19 @@ impl Relay {
     }
 
     async fn take_lane(&self) -> sqlx::Result<Taken> {
-        let mut tx = self.pg.begin().await?;
-        let Some(lane) = repository::lock_lane(&mut tx, &self.deferred_lanes()).await? else {
+        let deferred = self.deferred_lanes();
+        let Some(mut lane) = LockedLane::take(&self.pg, &deferred, self.clock).await? else {
             return Ok(Taken::Nothing);
         };
-        let rows = repository::list_unpublished(&mut tx, lane, ROWS_AT_ONCE).await?;
-        let mut published = Vec::with_capacity(rows.len());
-        let mut refusal = None;
-        for row in &rows {
-            match self.publish_row(row).await {
-                Ok(()) => published.push(row.id.as_uuid()),
-                Err(error) => {
-                    refusal = Some((row.id, error));
-                    break;
-                }
-            }
-        }
-        repository::set_processed(&mut tx, &published, self.clock.now()).await?;
-        let mut taken = Taken::Published;
-        if let Some((id, error)) = refusal {
-            tracing::warn!(change.id = %id, %error, "outbox: not published");
-            metrics::counter!("outbox_failures_total").increment(1);
-            repository::set_error(&mut tx, id, &error.to_string()).await?;
-            self.deferred.lock().insert(lane, Instant::now() + deferral(&error));
-            if is_away(&error) {
-                taken = Taken::Away;
-            }
-        } else {
-            repository::settle_lane(&mut tx, lane).await?;
-        }
-        tx.commit().await?;
-        self.measure(&rows, published.len());
-        Ok(taken)
-    }
-
-    async fn publish_row(&self, row: &Row) -> Result<(), jetstream::context::PublishError> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in row.headers.as_object().into_iter().flatten() {
-            headers.insert(name.as_str(), value.as_str().unwrap_or_default());
-        }
-        let published = async {
-            let body = row.body.clone().into();
-            self.broker.js.publish_with_headers(row.subject.clone(), headers, body).await?.await
-        };
-        match timeout(ACK_WITHIN, published).await {
-            Ok(answer) => answer.map(drop),
-            Err(_elapsed) => Err(jetstream::context::PublishErrorKind::TimedOut.into()),
-        }
+        let round = round(&mut lane, self).await?;
+        let id = lane.id;
+        lane.commit().await?;
+        self.measure(&round.published);
+        let Some((row, error)) = round.refusal else { return Ok(Taken::Published) };
+        tracing::warn!(change.id = %row, %error, "outbox: not published");
+        metrics::counter!("outbox_failures_total").increment(1);
+        self.deferred.lock().insert(id, Instant::now() + deferral(&error));
+        Ok(if is_away(&error) { Taken::Away } else { Taken::Published })
     }
 
     fn deferred_lanes(&self) -> Vec<Uuid> {
@@ -160,8 +132,8 @@ impl Relay {
         deferred.keys().copied().collect()
     }
 
-    fn measure(&self, rows: &[Row], published: usize) {
-        for row in rows.iter().take(published) {
+    fn measure(&self, published: &[Row]) {
+        for row in published {
             let waited = self.clock.now().unix_millis() - Timestamp::new(row.created_at).unix_millis();
             let waited = Duration::from_millis(u64::try_from(waited).unwrap_or(0));
             metrics::histogram!("outbox_delay_seconds").record(waited.as_secs_f64());
@@ -200,6 +172,28 @@ impl Relay {
                 metrics::gauge!("outbox_oldest_seconds").set(age.as_secs_f64());
             }
             sleep(POLL_EVERY * 5).await;
+        }
+    }
+}
+
+impl Publish for Relay {
+    type Refusal = jetstream::context::PublishError;
+
+    async fn publish(&self, row: &Row) -> Result<(), Self::Refusal> {
+        if mutant::is(Mutant::OutboxMarkFirst) && !self.broker.is_connected() {
+            return Ok(());
+        }
+        let mut headers = HeaderMap::new();
+        for (name, value) in row.headers.as_object().into_iter().flatten() {
+            headers.insert(name.as_str(), value.as_str().unwrap_or_default());
+        }
+        let published = async {
+            let body = row.body.clone().into();
+            self.broker.js.publish_with_headers(row.subject.clone(), headers, body).await?.await
+        };
+        match timeout(ACK_WITHIN, published).await {
+            Ok(answer) => answer.map(drop),
+            Err(_elapsed) => Err(jetstream::context::PublishErrorKind::TimedOut.into()),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! SQL of the outbox.
 
-use ops::database::Pool;
+use ops::{clock::Clock, database::Pool};
 use schema::{clock::Timestamp, id::ChangeId, postgres::OUTBOX_CHANNEL};
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+use super::round::Lane;
 
 /// A row to be appended.
 pub(super) struct NewRow {
@@ -52,56 +54,81 @@ pub(super) async fn append(tx: &mut PgConnection, lane: Uuid, row: NewRow) -> sq
     Ok(())
 }
 
-/// Locks a lane that has something to publish, but for those that are `deferred` or locked by another.
-pub(super) async fn lock_lane(tx: &mut PgConnection, deferred: &[Uuid]) -> sqlx::Result<Option<Uuid>> {
-    sqlx::query_scalar("SELECT id FROM outbox_lane WHERE pending AND id <> ALL($1) LIMIT 1 FOR UPDATE SKIP LOCKED")
+/// A lane that this transaction has locked.
+#[derive(Debug)]
+pub(super) struct LockedLane {
+    /// Which.
+    pub(super) id: Uuid,
+    tx: Transaction<'static, Postgres>,
+    clock: Clock,
+}
+
+/// Rows of one lane in one transaction.
+const ROWS_AT_ONCE: i64 = 100;
+
+impl LockedLane {
+    /// Locks a lane that has something to publish, but for those that are `deferred` or locked by another.
+    pub(super) async fn take(pg: &Pool, deferred: &[Uuid], clock: Clock) -> sqlx::Result<Option<Self>> {
+        let mut tx = pg.begin().await?;
+        let id: Option<Uuid> = sqlx::query_scalar(
+            "SELECT id FROM outbox_lane WHERE pending AND id <> ALL($1) LIMIT 1 FOR UPDATE SKIP LOCKED",
+        )
         .bind(deferred)
-        .fetch_optional(tx)
+        .fetch_optional(&mut *tx)
+        .await?;
+        Ok(id.map(|id| Self { id, tx, clock }))
+    }
+
+    /// Lets it go.
+    pub(super) async fn commit(self) -> sqlx::Result<()> {
+        self.tx.commit().await
+    }
+}
+
+impl Lane for LockedLane {
+    type Away = sqlx::Error;
+
+    async fn list(&mut self) -> sqlx::Result<Vec<Row>> {
+        sqlx::query_as(
+            "SELECT id, subject, headers, body, created_at FROM outbox
+             WHERE lane_id = $1 AND NOT processed ORDER BY position LIMIT $2",
+        )
+        .bind(self.id)
+        .bind(ROWS_AT_ONCE)
+        .fetch_all(&mut *self.tx)
         .await
-}
+    }
 
-/// The lane's oldest unpublished rows, in order.
-pub(super) async fn list_unpublished(tx: &mut PgConnection, lane: Uuid, limit: i64) -> sqlx::Result<Vec<Row>> {
-    sqlx::query_as(
-        "SELECT id, subject, headers, body, created_at FROM outbox
-         WHERE lane_id = $1 AND NOT processed ORDER BY position LIMIT $2",
-    )
-    .bind(lane)
-    .bind(limit)
-    .fetch_all(tx)
-    .await
-}
+    async fn set_processed(&mut self, rows: &[ChangeId]) -> sqlx::Result<()> {
+        let rows: Vec<Uuid> = rows.iter().map(|row| row.as_uuid()).collect();
+        sqlx::query("UPDATE outbox SET processed = true, processed_at = $2, error = NULL WHERE id = ANY($1)")
+            .bind(rows)
+            .bind(self.clock.now().as_datetime())
+            .execute(&mut *self.tx)
+            .await
+            .map(drop)
+    }
 
-/// Marks rows as published.
-pub(super) async fn set_processed(tx: &mut PgConnection, rows: &[Uuid], now: Timestamp) -> sqlx::Result<()> {
-    sqlx::query("UPDATE outbox SET processed = true, processed_at = $2, error = NULL WHERE id = ANY($1)")
-        .bind(rows)
-        .bind(now.as_datetime())
-        .execute(tx)
-        .await?;
-    Ok(())
-}
+    async fn set_error(&mut self, row: ChangeId, error: &str) -> sqlx::Result<()> {
+        sqlx::query("UPDATE outbox SET retry_count = retry_count + 1, error = $2 WHERE id = $1")
+            .bind(row)
+            .bind(error)
+            .execute(&mut *self.tx)
+            .await
+            .map(drop)
+    }
 
-/// Notes why a row could not be published this time.
-pub(super) async fn set_error(tx: &mut PgConnection, row: ChangeId, error: &str) -> sqlx::Result<()> {
-    sqlx::query("UPDATE outbox SET retry_count = retry_count + 1, error = $2 WHERE id = $1")
-        .bind(row)
-        .bind(error)
-        .execute(tx)
-        .await?;
-    Ok(())
-}
-
-/// Says whether the lane has something left; nobody can have appended meanwhile, since it is locked.
-pub(super) async fn settle_lane(tx: &mut PgConnection, lane: Uuid) -> sqlx::Result<()> {
-    sqlx::query(
-        "UPDATE outbox_lane SET pending = EXISTS (SELECT FROM outbox WHERE lane_id = $1 AND NOT processed)
-         WHERE id = $1",
-    )
-    .bind(lane)
-    .execute(tx)
-    .await?;
-    Ok(())
+    /// Nobody can have appended meanwhile, since it is locked.
+    async fn settle(&mut self) -> sqlx::Result<()> {
+        sqlx::query(
+            "UPDATE outbox_lane SET pending = EXISTS (SELECT FROM outbox WHERE lane_id = $1 AND NOT processed)
+             WHERE id = $1",
+        )
+        .bind(self.id)
+        .execute(&mut *self.tx)
+        .await
+        .map(drop)
+    }
 }
 
 /// How many rows wait, and since when the oldest does.

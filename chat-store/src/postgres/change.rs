@@ -1,5 +1,6 @@
 //! Edits and deletions, kept by the message they change.
 
+use ops::mutant::{self, Mutant};
 use schema::{
     envelope::{Body, Kind},
     id::{MessageId, RoomId, UserId},
@@ -60,6 +61,9 @@ pub(super) async fn insert(tx: &mut PgConnection, message: MessageId, entry: &En
         Body::MessageUpdated { content, .. } => Some(content.as_str()),
         Body::Message { .. } | Body::MessageDeleted { .. } | Body::Reaction { .. } | Body::System { .. } => None,
     };
+    if mutant::is(Mutant::EditByArrival) {
+        sqlx::query("DELETE FROM chat_message_changes WHERE message_id = $1").bind(message).execute(&mut *tx).await?;
+    }
     sqlx::query(
         "INSERT INTO chat_message_changes (message_id, seq, event_id, kind, sender, created_at, content, is_moderator)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (message_id, seq) DO NOTHING",

@@ -1,6 +1,9 @@
 //! How much of a room its readers have not seen: derived from their marks, never counted up.
 
-use ops::database::Pool;
+use ops::{
+    database::Pool,
+    mutant::{self, Mutant},
+};
 use schema::id::{RoomId, UserId};
 use uuid::Uuid;
 
@@ -18,10 +21,15 @@ pub(super) async fn count(pool: &Pool, readers: &[(RoomId, UserId, u64)]) -> Res
          ORDER BY place",
     )
     .bind(readers.iter().map(|(room, _, _)| room.as_uuid()).collect::<Vec<Uuid>>())
-    .bind(readers.iter().map(|(_, reader, _)| reader.as_uuid()).collect::<Vec<Uuid>>())
+    .bind(readers.iter().map(|(_, reader, _)| except(*reader)).collect::<Vec<Uuid>>())
     .bind(readers.iter().map(|(_, _, mark)| column::of_seq(*mark)).collect::<Vec<i64>>())
     .bind(i64::from(UNREAD_MAX))
     .fetch_all(pool)
     .await?;
     Ok(counts.into_iter().map(|count| u32::try_from(count).unwrap_or(UNREAD_MAX)).collect())
+}
+
+/// Whose messages a reader does not count: their own.
+fn except(reader: UserId) -> Uuid {
+    if mutant::is(Mutant::CounterUnread) { Uuid::nil() } else { reader.as_uuid() }
 }

@@ -4,6 +4,7 @@
 use std::{cmp::Reverse, collections::HashMap};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use ops::mutant::{self, Mutant};
 use schema::{
     envelope::Kind,
     id::{RoomId, UserId},
@@ -84,6 +85,8 @@ impl Seen {
 
 impl Reader {
     fn has_not_seen(&self, row: &Seen) -> bool {
-        self.unread < UNREAD_MAX && row.seq > self.mark && row.sender != Some(self.id)
+        self.unread < UNREAD_MAX
+            && row.seq > self.mark
+            && (row.sender != Some(self.id) || mutant::is(Mutant::CounterUnread))
     }
 }

@@ -3,6 +3,10 @@
 use std::sync::Arc;
 
 use chat_store::{Entry, MessageStore, Outcome, StoreError};
+use ops::{
+    clock::Clock,
+    mutant::{self, Mutant},
+};
 use schema::{
     envelope::{self, Headers, Kind},
     header,
@@ -43,6 +47,9 @@ impl Job for MessageJob {
     }
 
     fn read(&self, delivery: &Delivery) -> Result<Entry, Reason> {
+        if mutant::is(Mutant::CreatedAtNow) {
+            return Ok(Entry { logged_at: Clock::default().now(), ..read(delivery)? });
+        }
         read(delivery)
     }
 

@@ -12,6 +12,7 @@ mod marks;
 mod outage;
 mod poison;
 mod process;
+mod simulation;
 mod storing;
 mod suspects;
 mod unreliable;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ops::mutant::{self, Mutant};
 use schema::{
     envelope::{Body, Kind, MessageType},
     id::{MessageId, RoomId, UserId},
@@ -39,9 +40,10 @@ pub(crate) async fn send_in_turn(connection: &Connection, room: RoomId, said: Sa
 pub(crate) fn send(connection: &Connection, room: RoomId, said: Said, permit: OwnedSemaphorePermit) {
     let temp_id: String = said.temp_id.clone().into();
     let Some((user_id, seat)) = take_place(connection, room, &temp_id) else { return };
+    let id = MessageId::of(Kind::Message, seat.me, room, &said.temp_id);
     let body = Body::Message {
         room_id: room,
-        id: MessageId::of(Kind::Message, seat.me, room, &said.temp_id),
+        id: if mutant::is(Mutant::NoMessageId) { MessageId::random() } else { id },
         sender_id: seat.me,
         sender_name: seat.name.into(),
         temp_id: temp_id.clone(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_nats::{HeaderMap, Subject, jetstream::ErrorCode};
 use bytes::Bytes;
+use ops::mutant::{self, Mutant};
 use rand::RngExt as _;
 use schema::{
     envelope::Headers,
@@ -142,7 +143,7 @@ impl Attempt {
 
     /// Whether its time is over.
     pub(super) fn is_over(&self, now: Instant) -> bool {
-        now >= self.deadline
+        now >= self.deadline || (mutant::is(Mutant::TimeoutIsFailed) && self.open > 0 && now >= self.again_at)
     }
 
     /// What an answer means for the message; `None` if it means nothing yet.
@@ -162,7 +163,7 @@ impl Attempt {
 
     /// What is said when the time is over.
     pub(super) fn last_word(&self) -> Outcome {
-        if self.is_doubtful || self.open > 0 {
+        if (self.is_doubtful || self.open > 0) && !mutant::is(Mutant::TimeoutIsFailed) {
             Outcome::Unknown
         } else {
             Outcome::Failed(Code::Unavailable, "the log takes nothing now".into())

@@ -1,0 +1,66 @@
+//! One round of a relay over one lane: what is published, in which order, and what is written of it.
+
+use std::fmt::Display;
+
+use ops::mutant::{self, Mutant};
+use schema::id::ChangeId;
+
+use super::repository::Row;
+
+/// A lane that nobody else can take, until it is let go.
+pub(super) trait Lane: Send {
+    /// Why it can not be read or written.
+    type Away: Send;
+
+    /// Its oldest unpublished rows, in order.
+    fn list(&mut self) -> impl Future<Output = Result<Vec<Row>, Self::Away>> + Send;
+    /// Marks rows as published.
+    fn set_processed(&mut self, rows: &[ChangeId]) -> impl Future<Output = Result<(), Self::Away>> + Send;
+    /// Notes why a row could not be published.
+    fn set_error(&mut self, row: ChangeId, error: &str) -> impl Future<Output = Result<(), Self::Away>> + Send;
+    /// Says whether it has something left.
+    fn settle(&mut self) -> impl Future<Output = Result<(), Self::Away>> + Send;
+}
+
+/// Where rows are published.
+pub(super) trait Publish: Sync {
+    /// Why one is not.
+    type Refusal: Display + Send;
+
+    /// Publishes one row, and waits for the word that it is there.
+    fn publish(&self, row: &Row) -> impl Future<Output = Result<(), Self::Refusal>> + Send;
+}
+
+/// What came of a round.
+#[derive(Debug)]
+pub(super) struct Round<E> {
+    /// What was published.
+    pub(super) published: Vec<Row>,
+    /// What was not, and why; what comes after it was not tried.
+    pub(super) refusal: Option<(ChangeId, E)>,
+}
+
+/// Publishes a lane's rows one after the other, and stops at the first that fails: what comes after it must not overtake.
+pub(super) async fn round<L: Lane, P: Publish>(lane: &mut L, to: &P) -> Result<Round<P::Refusal>, L::Away> {
+    let mut round = Round { published: Vec::new(), refusal: None };
+    for row in lane.list().await? {
+        match to.publish(&row).await {
+            Ok(()) => round.published.push(row),
+            Err(_) if mutant::is(Mutant::OutboxMarkFirst) => round.published.push(row),
+            Err(error) => {
+                round.refusal = Some((row.id, error));
+                break;
+            }
+        }
+    }
+    let published: Vec<_> = round.published.iter().map(|row| row.id).collect();
+    lane.set_processed(&published).await?;
+    match &round.refusal {
+        Some((row, error)) => lane.set_error(*row, &error.to_string()).await?,
+        None => lane.settle().await?,
+    }
+    Ok(round)
+}
+
+#[cfg(test)]
+mod tests;
