@@ -9,7 +9,8 @@ use std::{
 use anyhow::{Context, Result};
 
 /// The crates of the workspace; each lies in a folder of its name.
-pub(crate) const CRATES: [&str; 7] = ["schema", "ops", "chat-store", "api", "gateway", "chat-worker", "scripts"];
+pub(crate) const CRATES: [&str; 8] =
+    ["schema", "ops", "chat-store", "verify", "api", "gateway", "chat-worker", "scripts"];
 
 /// One file: where it is below the root, and what is in it.
 #[derive(Debug)]

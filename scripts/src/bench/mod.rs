@@ -11,6 +11,7 @@ mod proxy;
 mod ratio;
 mod run;
 mod scenario;
+pub(crate) mod soak;
 mod token;
 mod world;
 

@@ -64,6 +64,8 @@ enum Command {
     Chaos(chaos::Arguments),
     /// Measure what a delivery costs, beside the least it can cost and beside other servers
     Bench(bench::Arguments),
+    /// Hold two thousand sockets and five hundred messages a second for an hour, and see what grows
+    Soak(bench::soak::Arguments),
     /// Check the house rules alone
     Tidy(tidy::Arguments),
 }
@@ -96,6 +98,7 @@ fn carry_out(command: Command) -> Result<ExitCode> {
         Command::Contract(arguments) => contract::run(&arguments),
         Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Soak(arguments) => bench::soak::run(&arguments),
         Command::Tidy(arguments) => tidy::run(&arguments).map(|()| ExitCode::SUCCESS),
     }
 }
