@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use chaos::{Kind, Wish};
 use clap::Parser;
 use scripts::{console, stack::Store};
@@ -69,6 +69,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     let command = arguments.command();
     let Arguments { minutes, seed, store, nats: nats_servers, only, crowd, folder, mutants, binaries } = arguments;
     std::fs::create_dir_all(&folder)?;
+    // Processes are started from other folders.
+    let binaries = binaries.canonicalize().with_context(|| format!("no programs in {}", binaries.display()))?;
     let wish = Wish { minutes, seed, store, nats_servers, only, crowd, folder, binaries, mutant: None, command };
     if let Some(names) = mutants {
         let escaped = chaos::hunt(&wish, &names).await?;

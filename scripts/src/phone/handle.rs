@@ -31,8 +31,19 @@ pub struct Phone {
 impl Phone {
     /// Switches a phone on that tries `gateways` (`http://host:port`) in turn, the `first`th first.
     pub fn start(account: &Account, gateways: &[String], first: usize) -> Self {
+        Self::with(account, gateways, first, Ledger::new(account.id, account.name.clone()))
+    }
+
+    /// As [`Phone::start`], for somebody who says nothing again that has failed.
+    pub fn start_resigned(account: &Account, gateways: &[String], first: usize) -> Self {
+        let mut ledger = Ledger::new(account.id, account.name.clone());
+        ledger.gives_up = true;
+        Self::with(account, gateways, first, ledger)
+    }
+
+    fn with(account: &Account, gateways: &[String], first: usize, ledger: Ledger) -> Self {
         let (wishes, received) = mpsc::channel(WISHES_MAX);
-        let (sender, ledger) = watch::channel(Ledger::new(account.id, account.name.clone()));
+        let (sender, ledger) = watch::channel(ledger);
         let session = Session {
             token: account.token.clone(),
             gateways: gateways.to_vec(),

@@ -69,7 +69,7 @@ pub struct Intent {
     /// When to send it again.
     pub(super) due: Option<Instant>,
     /// It may be in the log already.
-    is_resend: bool,
+    pub(super) is_resend: bool,
 }
 
 impl Intent {

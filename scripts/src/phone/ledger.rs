@@ -70,6 +70,8 @@ pub struct Ledger {
     pub sockets: u32,
     /// Whether the last of them stands.
     pub is_connected: bool,
+    /// Whether `failed` is the end of a message, though it may succeed later: then it must not be stored ever.
+    pub gives_up: bool,
     /// Set when the phone does not come back.
     pub end: Option<End>,
     /// What the server must not do, in words; see also [`View::oddities`].
@@ -95,6 +97,7 @@ impl Ledger {
             rooms: BTreeMap::new(),
             sockets: 0,
             is_connected: false,
+            gives_up: false,
             end: None,
             oddities: Vec::new(),
             by_temp_id: HashMap::new(),
@@ -249,7 +252,13 @@ impl Ledger {
         let known = room.and_then(|room| self.by_temp_id.get(&(room, temp_id.to_owned())).copied());
         match known.and_then(|index| self.intents.get_mut(index)) {
             Some(intent) => {
-                if let Err(oddity) = intent.hear(word, now) {
+                let last = match word {
+                    Word::Failed { code, .. } if self.gives_up && !intent.is_resend => {
+                        &Word::Failed { code: code.clone(), retry: false, retry_after_ms: None }
+                    }
+                    word => word,
+                };
+                if let Err(oddity) = intent.hear(last, now) {
                     self.odd(oddity);
                 }
             }
