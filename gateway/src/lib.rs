@@ -44,6 +44,7 @@ mod together;
 mod tokens;
 mod typing;
 mod updates;
+mod upstream;
 mod wheel;
 
 pub use server::{Server, serve};
