@@ -173,14 +173,31 @@ async fn catch_up(upstream: &impl Upstream, room: &Room, to: u64) {
 async fn read_on(upstream: &impl Upstream, room: &Room, to: u64) -> Result<(), LogAway> {
     while room.last() < to {
         let page = upstream.page(room.id, room.last(), limit::REPLAY_PAGE).await?;
+        let Some(next) = page.messages.first() else { break };
+        // Asked after the page was read: what has aged out before or meanwhile is seen.
+        let given_up = given_up(upstream, room, next.seq).await?;
         for message in &page.messages {
-            room.show(message, room.last());
+            // What was given up is in the store: phones see the hole, and join again.
+            room.show(message, room.last().max(given_up));
         }
         if page.pending == 0 {
             break;
         }
     }
     Ok(())
+}
+
+/// Up to which seq the stream has given up what the room still lacks below `next`; 0 if it lacks nothing. Not less
+/// than what is missing: a phone may have been told more of it elsewhere than this room knows.
+async fn given_up(upstream: &impl Upstream, room: &Room, next: u64) -> Result<u64, LogAway> {
+    let last = room.last();
+    let first_seq = upstream.first_seq_near(last).await.map_err(LogAway::new)?;
+    if last + 1 >= first_seq {
+        return Ok(0);
+    }
+    let rows = upstream.rows(room.id, last, 1).await.map_err(LogAway::new)?;
+    let lacks = rows.first().is_some_and(|row| row.seq < next);
+    Ok(if lacks { first_seq.min(next) - 1 } else { 0 })
 }
 
 /// In `all` mode: hears every room's live traffic and hands it to the rooms that are here.
