@@ -36,6 +36,8 @@ mod replay;
 mod resync;
 mod saved;
 mod server;
+#[cfg(test)]
+mod simulation;
 mod socket;
 mod sockets;
 mod soon;
