@@ -14,13 +14,13 @@ use crate::{
     hub::Room,
     log_reader::{LogAway, LogPage},
     render::LogMessage,
-    state::Gateway,
+    upstream::Upstream,
 };
 
 /// The messages that the log deletes above `cursor`, as far as the room does not know them already. `page` is what
 /// follows `cursor`.
 pub(crate) async fn look_ahead(
-    gateway: &Gateway,
+    upstream: &impl Upstream,
     room: &Room,
     cursor: u64,
     page: &LogPage,
@@ -36,7 +36,7 @@ pub(crate) async fn look_ahead(
     let mut pending = page.pending;
     let mut last = page.messages.last().map_or(cursor, |message| message.seq);
     while pending > 0 && last < known_from {
-        let page = gateway.log.page(room.id, last, limit::REPLAY_PAGE).await?;
+        let page = upstream.page(room.id, last, limit::REPLAY_PAGE).await?;
         note(room, &page.messages, &mut deleted);
         pending = page.pending;
         last = page.messages.last().map_or(known_from, |message| message.seq);

@@ -24,10 +24,11 @@ use crate::{
     render::LogMessage,
     state::Gateway,
     subscription::{self, subscribe},
+    upstream::Upstream,
 };
 
 /// A live message on its way to its room.
-type Live = Pin<Box<dyn Stream<Item = Message> + Send>>;
+pub(crate) type Live = Pin<Box<dyn Stream<Item = Message> + Send>>;
 
 /// After a room was first subscribed to, when to look whether the subscription was late.
 const DOUBT_AFTER: Duration = Duration::from_secs(1);
@@ -51,23 +52,30 @@ pub(crate) fn start(gateway: &Arc<Gateway>, room: &Arc<Room>) {
 }
 
 async fn run(gateway: &Arc<Gateway>, room: &Arc<Room>) {
-    let mut live = live(gateway, room).await;
+    let live = live(gateway, room).await;
     gateway.presence.listen(room);
-    room.set_ready(top(gateway, room.id).await);
-    let doubt = tokio::time::sleep(DOUBT_AFTER);
+    follow(gateway, room, live).await;
+}
+
+/// Shows what the log says to a room whose live copies arrive on `live`.
+pub(crate) async fn follow<U: Upstream>(upstream: &Arc<U>, room: &Arc<Room>, mut live: Live) {
+    room.set_ready(top(upstream.as_ref(), room.id).await);
+    let doubt = upstream.sleep(DOUBT_AFTER);
     tokio::pin!(doubt);
     let mut has_doubted = false;
     loop {
         tokio::select! {
+            // What is here already may be what is looked for.
+            biased;
             message = live.next() => match message {
-                Some(message) => take(gateway, room, message).await,
+                Some(message) => take(upstream, room, message).await,
                 // The client ends a subscription only when it is closed for good.
                 None => return,
             },
-            to = room.doubted() => catch_up(gateway, room, to).await,
+            to = room.doubted() => catch_up(upstream.as_ref(), room, to).await,
             () = &mut doubt, if !has_doubted => {
                 has_doubted = true;
-                catch_up(gateway, room, u64::MAX).await;
+                catch_up(upstream.as_ref(), room, u64::MAX).await;
             }
         }
     }
@@ -87,26 +95,26 @@ async fn live(gateway: &Arc<Gateway>, room: &Room) -> Live {
 }
 
 /// The room's last seq: in the stream, or in the store when the stream holds nothing of it any more.
-async fn top(gateway: &Arc<Gateway>, room: RoomId) -> u64 {
+async fn top(upstream: &impl Upstream, room: RoomId) -> u64 {
     loop {
-        match read_top(gateway, room).await {
+        match read_top(upstream, room).await {
             Ok(top) => return top,
             Err(error) => tracing::warn!(room.id = %room, error, "the room's top is not known: trying again"),
         }
-        tokio::time::sleep(RETRY_AFTER).await;
+        upstream.sleep(RETRY_AFTER).await;
     }
 }
 
-async fn read_top(gateway: &Arc<Gateway>, room: RoomId) -> Result<u64, String> {
-    match gateway.log.top(room).await.map_err(|error| error.to_string())? {
-        0 => gateway.store.last_seq(room).await.map_err(|error| error.to_string()),
+async fn read_top(upstream: &impl Upstream, room: RoomId) -> Result<u64, String> {
+    match upstream.top(room).await.map_err(|error| error.to_string())? {
+        0 => upstream.last_stored(room).await.map_err(|error| error.to_string()),
         top => Ok(top),
     }
 }
 
-async fn take(gateway: &Arc<Gateway>, room: &Arc<Room>, message: Message) {
+async fn take<U: Upstream>(upstream: &Arc<U>, room: &Arc<Room>, message: Message) {
     if LiveSignalSubject::parse(&message.subject).is_some() {
-        signal(gateway, room, message);
+        upstream.signal(room, message);
         return;
     }
     if LiveChatSubject::parse(&message.subject).is_none() {
@@ -116,28 +124,23 @@ async fn take(gateway: &Arc<Gateway>, room: &Arc<Room>, message: Message) {
         tracing::warn!(room.id = %room.id, "a live copy without the server's headers");
         return;
     };
-    if gateway.loses(&message) {
+    if upstream.loses(&message) {
         return;
     }
     let last = room.last();
     let prev = if mutant::is(Mutant::NoGapCheck) { 0 } else { message.prev.unwrap_or(0) };
     if message.seq > last && prev > last {
-        gateway.measure.gaps_found.increment(1);
-        fill(gateway, room, prev).await;
+        upstream.measure().gaps_found.increment(1);
+        fill(upstream.as_ref(), room, prev).await;
     }
     // If the hole could not be filled the frame says so: its prev is above what phones were told of,
     // and they join again.
     let known = room.last();
-    if message.is_from(&gateway.id)
-        && !message.is_resend()
-        && let Some(id) = message.id()
-    {
-        gateway.publisher.is_in_log(gateway, id, message.seq);
-    }
+    upstream.is_in_log(&message);
     room.show(&message, if prev > known { prev } else { known });
 }
 
-fn signal(gateway: &Arc<Gateway>, room: &Arc<Room>, message: Message) {
+pub(crate) fn signal(gateway: &Arc<Gateway>, room: &Arc<Room>, message: Message) {
     match serde_json::from_slice(&message.payload) {
         Ok(Signal::Typing { user_id, active }) => gateway.typing.hear(room, user_id, active),
         Ok(signal) => gateway.presence.hear(gateway, room, signal, message.reply),
@@ -146,38 +149,55 @@ fn signal(gateway: &Arc<Gateway>, room: &Arc<Room>, message: Message) {
 }
 
 /// Fills the room up to `to`, with some patience.
-async fn fill(gateway: &Arc<Gateway>, room: &Room, to: u64) {
+async fn fill(upstream: &impl Upstream, room: &Room, to: u64) {
     for _ in 0..FILL_TRIES {
-        match read_on(gateway, room, to).await {
+        match read_on(upstream, room, to).await {
             Ok(()) => return,
             Err(error) => tracing::warn!(room.id = %room.id, %error, "a hole is not filled yet"),
         }
-        tokio::time::sleep(RETRY_AFTER).await;
+        upstream.sleep(RETRY_AFTER).await;
     }
 }
 
 /// Shows what the stream holds above the room's last seq, as far as `to`.
-async fn catch_up(gateway: &Arc<Gateway>, room: &Room, to: u64) {
+async fn catch_up(upstream: &impl Upstream, room: &Room, to: u64) {
     if mutant::is(Mutant::NoGapCheck) {
         return;
     }
-    if let Err(error) = read_on(gateway, room, to).await {
+    if let Err(error) = read_on(upstream, room, to).await {
         // The wheel comes round again.
         tracing::warn!(room.id = %room.id, %error, "resync failed");
     }
 }
 
-async fn read_on(gateway: &Arc<Gateway>, room: &Room, to: u64) -> Result<(), LogAway> {
+async fn read_on(upstream: &impl Upstream, room: &Room, to: u64) -> Result<(), LogAway> {
     while room.last() < to {
-        let page = gateway.log.page(room.id, room.last(), limit::REPLAY_PAGE).await?;
+        let page = upstream.page(room.id, room.last(), limit::REPLAY_PAGE).await?;
+        let Some(next) = page.messages.first() else { break };
+        // Asked after the page was read: what has aged out before or meanwhile is seen.
+        let given_up = given_up(upstream, room, next.seq).await?;
         for message in &page.messages {
-            room.show(message, room.last());
+            // What was given up is in the store: phones see the hole, and join again.
+            room.show(message, room.last().max(given_up));
         }
         if page.pending == 0 {
             break;
         }
     }
     Ok(())
+}
+
+/// Up to which seq the stream has given up what the room still lacks below `next`; 0 if it lacks nothing. Not less
+/// than what is missing: a phone may have been told more of it elsewhere than this room knows.
+async fn given_up(upstream: &impl Upstream, room: &Room, next: u64) -> Result<u64, LogAway> {
+    let last = room.last();
+    let first_seq = upstream.first_seq_near(last).await.map_err(LogAway::new)?;
+    if last + 1 >= first_seq {
+        return Ok(0);
+    }
+    let rows = upstream.rows(room.id, last, 1).await.map_err(LogAway::new)?;
+    let lacks = rows.first().is_some_and(|row| row.seq < next);
+    Ok(if lacks { first_seq.min(next) - 1 } else { 0 })
 }
 
 /// In `all` mode: hears every room's live traffic and hands it to the rooms that are here.

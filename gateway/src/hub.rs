@@ -78,11 +78,6 @@ impl Hub {
         &self.delivery
     }
 
-    /// What is written soon.
-    pub(crate) fn soon(&self) -> Arc<Soon> {
-        Arc::clone(&self.delivery.soon)
-    }
-
     /// The room, if anybody here is in it.
     pub fn find(&self, id: RoomId) -> Option<Arc<Room>> {
         self.shard(id).lock().get(&id).map(Arc::clone)

@@ -36,6 +36,8 @@ mod replay;
 mod resync;
 mod saved;
 mod server;
+#[cfg(test)]
+mod simulation;
 mod socket;
 mod sockets;
 mod soon;
@@ -44,6 +46,7 @@ mod subscription;
 mod tokens;
 mod typing;
 mod updates;
+mod upstream;
 mod wheel;
 
 pub use server::{Server, serve};

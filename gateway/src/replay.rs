@@ -25,12 +25,14 @@ use crate::{
     measure::Source,
     render::{LogMessage, Rendered},
     socket::Socket,
-    state::Gateway,
+    upstream::{Upstream, within},
 };
 
 /// How long a room may take until its feed listens, a gateway until it is where the client is, and slow
 /// readers until there is room for another page.
 const ROOM_WITHIN: Duration = Duration::from_secs(5);
+/// Between two looks whether this gateway is where the client is.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A stretch of a replay, encoded.
 #[derive(Debug)]
@@ -53,18 +55,25 @@ type SharedPage = Shared<BoxFuture<'static, Result<Arc<Page>, Arc<str>>>>;
 pub struct Pages(Mutex<HashMap<(RoomId, u64), SharedPage>>);
 
 /// Takes a socket that has a seat in `room` to the room's top, and makes it live there.
-pub(crate) async fn join(gateway: Arc<Gateway>, socket: Arc<Socket>, room: Arc<Room>, me: UserId, since: Option<u64>) {
+pub(crate) async fn join<U: Upstream>(
+    upstream: Arc<U>,
+    socket: Arc<Socket>,
+    room: Arc<Room>,
+    me: UserId,
+    since: Option<u64>,
+) {
     // One replay per socket at a time: a second join of the room waits for the first.
     let _turn = socket.replay_turn().await;
     room.remove(socket.id);
     let joined = tokio::select! {
-        joined = catch_up(&gateway, &socket, &room, me, since) => joined,
+        biased;
+        joined = catch_up(&upstream, &socket, &room, me, since) => joined,
         () = socket.gone() => return,
         // Everybody has left it: if this socket has a seat again, that is another's.
         () = room.stopped().cancelled() => return,
     };
     if let Err(detail) = joined {
-        gateway.unseat(&socket, room.id);
+        upstream.unseat(&socket, room.id);
         let code = Code::Unavailable;
         socket.say(&ServerFrame::Error { code, detail, temp_id: None, room_id: Some(room.id) });
     }
@@ -78,31 +87,31 @@ fn while_seated<T>(socket: &Socket, room: &Arc<Room>, act: impl FnOnce() -> T) -
     is_seated.then(act)
 }
 
-async fn catch_up(
-    gateway: &Arc<Gateway>,
+async fn catch_up<U: Upstream>(
+    upstream: &Arc<U>,
     socket: &Arc<Socket>,
     room: &Arc<Room>,
     me: UserId,
     since: Option<u64>,
 ) -> Result<(), String> {
-    let ready = tokio::time::timeout(ROOM_WITHIN, room.ready()).await;
-    ready.map_err(|_elapsed| "the log does not answer".to_owned())?;
+    let ready = within(upstream.as_ref(), ROOM_WITHIN, room.ready()).await;
+    ready.ok_or("the log does not answer")?;
     // All who waited for the room are ready at once.
-    drop(gateway.gate.turn().await);
+    upstream.turn().await;
     let mut joining = Joining { me, replayed: 0, is_recovered: true, oldest_seq: None };
     let Some(mut cursor) = since else {
         while_seated(socket, room, || room.go_live(socket, None, joining));
         socket.drained().await;
         return Ok(());
     };
-    if cursor > room.last() && !reach(gateway, room, cursor).await {
+    if cursor > room.last() && !reach(upstream.as_ref(), room, cursor).await {
         joining.is_recovered = false;
     }
     let mut source = Source::Memory;
     loop {
         match while_seated(socket, room, || room.go_live(socket, Some(cursor), joining)) {
             Some(GoLive::Live) => {
-                gateway.measure.resumed(source).joins.increment(1);
+                upstream.measure().resumed(source).joins.increment(1);
                 // `joined` is outside the cap, and who is online nearly as long as a socket may be behind: the
                 // next room has to wait for them.
                 socket.drained().await;
@@ -112,8 +121,8 @@ async fn catch_up(
             // It was reached a moment ago, and a room's last seq never falls.
             Some(GoLive::Ahead) => joining.is_recovered = false,
             Some(GoLive::Behind) => {
-                gateway.budget.eased(ROOM_WITHIN).await;
-                let page = gateway.pages.read(gateway, room, cursor).await.map_err(|error| error.to_string())?;
+                upstream.budget().eased(ROOM_WITHIN).await;
+                let page = upstream.pages().read(upstream, room, cursor).await.map_err(|error| error.to_string())?;
                 if joining.replayed + page.frames + page.pending > limit::REPLAY_FRAMES_MAX {
                     joining.is_recovered = false;
                     joining.oldest_seq = page.first_seq;
@@ -136,22 +145,28 @@ async fn catch_up(
 }
 
 /// Waits for this gateway to know a seq that a client was told of by another.
-async fn reach(gateway: &Arc<Gateway>, room: &Arc<Room>, seq: u64) -> bool {
-    let is_real = gateway.log.top(room.id).await.is_ok_and(|top| top >= seq);
+async fn reach(upstream: &impl Upstream, room: &Arc<Room>, seq: u64) -> bool {
+    let is_real = upstream.top(room.id).await.is_ok_and(|top| top >= seq);
     if !is_real {
         return false;
     }
     room.doubt(seq);
-    tokio::time::timeout(ROOM_WITHIN, room.reached(seq)).await.is_ok()
+    let reached = async {
+        // Only a client that is ahead of this gateway makes somebody wait: looking now and then is enough.
+        while room.last() < seq {
+            upstream.sleep(LOOK_AGAIN).await;
+        }
+    };
+    within(upstream, ROOM_WITHIN, reached).await.is_some()
 }
 
 impl Pages {
     /// Reads the page of `room` after `cursor`, together with whoever else reads it now.
-    async fn read(&self, gateway: &Arc<Gateway>, room: &Arc<Room>, cursor: u64) -> Result<Arc<Page>, Arc<str>> {
+    async fn read<U: Upstream>(&self, upstream: &Arc<U>, room: &Arc<Room>, cursor: u64) -> Result<Arc<Page>, Arc<str>> {
         let key = (room.id, cursor);
         let page = {
             let mut pages = self.0.lock();
-            pages.entry(key).or_insert_with(|| read(Arc::clone(gateway), Arc::clone(room), cursor)).clone()
+            pages.entry(key).or_insert_with(|| read(Arc::clone(upstream), Arc::clone(room), cursor)).clone()
         };
         // Also when this reader gives up: what nobody waits for must not be found by those who come later.
         let _forgotten = Forgotten { pages: self, key };
@@ -171,30 +186,30 @@ impl Drop for Forgotten<'_> {
     }
 }
 
-fn read(gateway: Arc<Gateway>, room: Arc<Room>, cursor: u64) -> SharedPage {
+fn read<U: Upstream>(upstream: Arc<U>, room: Arc<Room>, cursor: u64) -> SharedPage {
     async move {
-        let page = read_page(&gateway, &room, cursor).await;
+        let page = read_page(upstream.as_ref(), &room, cursor).await;
         page.map(Arc::new).map_err(|error| Arc::from(error.as_str()))
     }
     .boxed()
     .shared()
 }
 
-async fn read_page(gateway: &Gateway, room: &Room, cursor: u64) -> Result<Page, String> {
-    let page = gateway.log.page(room.id, cursor, limit::REPLAY_PAGE).await.map_err(|error| error.to_string())?;
+async fn read_page(upstream: &impl Upstream, room: &Room, cursor: u64) -> Result<Page, String> {
+    let page = upstream.page(room.id, cursor, limit::REPLAY_PAGE).await.map_err(|error| error.to_string())?;
     // Asked after the page was read: what has aged out before or meanwhile is found in the store.
-    let first_seq = gateway.health.first_seq_near(cursor).await?;
-    let deleted = erased::look_ahead(gateway, room, cursor, &page).await.map_err(|error| error.to_string())?;
+    let first_seq = upstream.first_seq_near(cursor).await?;
+    let deleted = erased::look_ahead(upstream, room, cursor, &page).await.map_err(|error| error.to_string())?;
     let mut stretch = Stretch { room: room.id, prev: cursor, frames: Vec::new(), source: Source::Stream };
     if cursor + 1 < first_seq {
         let border = page.messages.first().map_or(first_seq, |message| message.seq.min(first_seq));
-        if !stretch.read_store(gateway, border).await? {
+        if !stretch.read_store(upstream, border).await? {
             room.blank(&mut stretch.frames, &deleted);
             return Ok(Page::new(&stretch, cursor, 0));
         }
     }
     let is_short = mutant::is(Mutant::DuplicateReplay) && page.messages.len() > 1;
-    stretch.read_stream(gateway, page.messages.get(usize::from(is_short)..).unwrap_or_default()).await?;
+    stretch.read_stream(upstream, page.messages.get(usize::from(is_short)..).unwrap_or_default()).await?;
     room.blank(&mut stretch.frames, &deleted);
     Ok(Page::new(&stretch, cursor, page.pending))
 }
@@ -215,26 +230,26 @@ impl Stretch {
     }
 
     /// What the stream still holds.
-    async fn read_stream(&mut self, gateway: &Gateway, messages: &[LogMessage]) -> Result<(), String> {
-        let shown_twice = second_seqs(gateway, messages).await?;
+    async fn read_stream(&mut self, upstream: &impl Upstream, messages: &[LogMessage]) -> Result<(), String> {
+        let shown_twice = second_seqs(upstream, messages).await?;
         for message in messages {
             let is_second = shown_twice.contains(&message.seq);
             self.push(message.seq, |room, prev| {
                 if is_second {
                     Rendered::skip(room, message.seq, prev)
                 } else {
-                    Rendered::new(room, message, prev, &gateway.measure)
+                    Rendered::new(room, message, prev, upstream.measure())
                 }
             });
         }
-        gateway.measure.resumed(Source::Stream).frames.increment(count(messages.len()));
+        upstream.measure().resumed(Source::Stream).frames.increment(count(messages.len()));
         Ok(())
     }
 
     /// What the stream has given up, below `border`; never what the stream still holds, because the store
     /// fills out of order. Says whether that was all of it.
-    async fn read_store(&mut self, gateway: &Gateway, border: u64) -> Result<bool, String> {
-        let rows = gateway.store.log(self.room, self.prev, limit::REPLAY_PAGE).await;
+    async fn read_store(&mut self, upstream: &impl Upstream, border: u64) -> Result<bool, String> {
+        let rows = upstream.rows(self.room, self.prev, limit::REPLAY_PAGE).await;
         let rows = rows.map_err(|error| error.to_string())?;
         let is_all = rows.len() < limit::REPLAY_PAGE || rows.last().is_some_and(|row| row.seq >= border);
         self.source = Source::Store;
@@ -245,20 +260,20 @@ impl Stretch {
                 _ => Rendered::skip(room, row.seq, prev),
             });
         }
-        gateway.measure.resumed(Source::Store).frames.increment(count(self.frames.len()));
+        upstream.measure().resumed(Source::Store).frames.increment(count(self.frames.len()));
         Ok(is_all)
     }
 }
 
 /// Of messages that said they may be in the log twice: those whose id stands at a lower seq.
-async fn second_seqs(gateway: &Gateway, messages: &[LogMessage]) -> Result<Vec<u64>, String> {
+async fn second_seqs(upstream: &impl Upstream, messages: &[LogMessage]) -> Result<Vec<u64>, String> {
     let resent = messages.iter().filter(|message| message.is_resend());
     let resent: Vec<_> = resent.filter_map(|message| Some((message.id()?, message.seq))).collect();
     if resent.is_empty() {
         return Ok(Vec::new());
     }
     let ids: Vec<_> = resent.iter().map(|(id, _)| *id).collect();
-    let found = gateway.store.find(&ids).await.map_err(|error| error.to_string())?;
+    let found = upstream.find(&ids).await.map_err(|error| error.to_string())?;
     let is_second = |(id, seq): &&(_, u64)| found.iter().any(|first| first.id == *id && first.seq < *seq);
     Ok(resent.iter().filter(is_second).map(|(_, seq)| *seq).collect())
 }

@@ -9,7 +9,7 @@ use ops::broker::LinkChange;
 use schema::id::RoomId;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::state::Gateway;
+use crate::{hub::Hub, state::Gateway};
 
 /// Between two tries when the log does not answer.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -59,13 +59,14 @@ async fn moved(gateway: &Gateway, since: u64) {
     rooms.retain(|room, _| gateway.hub.find(*room).is_some());
     // Who was removed while we did not hear must not hear what was missed.
     crate::recheck::in_rooms(gateway, &rooms).await;
-    doubt(gateway, &rooms);
+    doubt(&gateway.hub, &rooms);
     tracing::info!(rooms = rooms.len(), took.ms = began.elapsed().as_millis(), "looked for what a lost link hid");
 }
 
-fn doubt<'a>(gateway: &Gateway, tops: impl IntoIterator<Item = (&'a RoomId, &'a u64)>) {
+/// Has the rooms that are behind their top in the log read on.
+pub(crate) fn doubt<'a>(hub: &Hub, tops: impl IntoIterator<Item = (&'a RoomId, &'a u64)>) {
     for (room, top) in tops {
-        if let Some(room) = gateway.hub.find(*room) {
+        if let Some(room) = hub.find(*room) {
             room.doubt(*top);
         }
     }
@@ -88,7 +89,7 @@ async fn all(gateway: &Gateway, is_urgent: bool) -> Result<(), String> {
         (tops, began.elapsed())
     };
     let (checked_after, (tops, asked_after)) = tokio::join!(checking, asking);
-    doubt(gateway, tops.map_err(|error| error.to_string())?.iter().map(|(room, top)| (room, top)));
+    doubt(&gateway.hub, tops.map_err(|error| error.to_string())?.iter().map(|(room, top)| (room, top)));
     for room in &rooms {
         room.trim();
     }

@@ -55,7 +55,15 @@ impl Soon {
 
 /// Writes until the last socket is gone.
 pub(crate) async fn run(gateway: Arc<Gateway>) {
-    let (soon, window) = (gateway.hub.soon(), gateway.config.coalesce);
+    tokio::select! {
+        () = write(gateway.hub.delivery()) => {}
+        () = gateway.over() => {}
+    }
+}
+
+/// Writes whatever is to be written soon, for ever.
+pub(crate) async fn write(delivery: &Delivery) {
+    let (soon, window) = (&delivery.soon, delivery.window);
     let mut flushed_at: Option<Instant> = None;
     loop {
         let wait = flushed_at.map_or(Duration::ZERO, |at| window.saturating_sub(at.elapsed()));
@@ -67,10 +75,9 @@ pub(crate) async fn run(gateway: Arc<Gateway>) {
                 flushed_at = Some(Instant::now());
                 continue;
             }
-            () = gateway.over() => return,
         }
         // Everybody who was woken by the same read of the wire has their turn first.
         tokio::task::yield_now().await;
-        soon.drain_all(gateway.hub.delivery());
+        soon.drain_all(delivery);
     }
 }

@@ -171,14 +171,6 @@ impl Room {
         self.resync_to.load(Ordering::Relaxed)
     }
 
-    /// Waits until the room is known up to `seq`; only a client that is ahead of this gateway makes
-    /// somebody wait, so looking now and then is enough.
-    pub(crate) async fn reached(&self, seq: u64) {
-        while self.last() < seq {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    }
-
     /// Takes one message's place in the room's rate; or says how long until there is one.
     pub fn take_rate(&self) -> Result<(), std::time::Duration> {
         self.rate.lock().take(Instant::now())

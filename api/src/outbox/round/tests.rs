@@ -198,10 +198,10 @@ async fn relay(world: Arc<World>) {
     }
 }
 
-async fn run(seed: u64, seen: &Mutex<(u64, u64)>) {
+async fn run(start: u64, seen: &Mutex<(u64, u64)>) {
     let world = Arc::new(World {
         time: Time::default(),
-        random: Mutex::new(seed),
+        random: Mutex::new(start),
         state: Mutex::default(),
         is_faulty: AtomicBool::new(true),
     });
