@@ -18,6 +18,9 @@ struct Mutant {
     breaks: &'static [Rule],
 }
 
+/// Whether a bug shows is a matter of chance: one that does not is given another.
+const TRIES: u64 = 2;
+
 const MUTANTS: [Mutant; 13] = [
     Mutant {
         name: "ack-before-write",
@@ -55,24 +58,37 @@ pub async fn hunt(wish: &Wish, only: &[String]) -> Result<Vec<&'static str>> {
     let is_hunted = |mutant: &&Mutant| only.is_empty() || only.iter().any(|name| name == mutant.name);
     let hunted: Vec<_> = MUTANTS.iter().filter(is_hunted).collect();
     for mutant in &hunted {
-        let wish = Wish {
-            only: mutant.faults.to_vec(),
-            mutant: Some(mutant.name.to_owned()),
-            folder: wish.folder.join(mutant.name),
-            command: format!("cargo x chaos --mutants {} --seed {}", mutant.name, wish.seed),
-            ..wish.clone()
-        };
-        std::fs::create_dir_all(&wish.folder)?;
-        let report = run(&wish).await.with_context(|| mutant.name)?;
-        report.write(&wish.folder)?;
-        let broken: Vec<_> = report.broken.keys().map(String::as_str).collect();
-        let is_caught = mutant.breaks.iter().any(|rule| broken.contains(&format!("{rule:?}").as_str()));
-        let verdict = if is_caught { "caught" } else { "ESCAPED" };
-        console::answer(format_args!("{verdict:<8} {:<20} broken: {}", mutant.name, broken.join(", ")));
+        let mut is_caught = false;
+        for seed in wish.seed..wish.seed + TRIES {
+            if !is_caught {
+                is_caught = mutant.is_caught(&Wish { seed, ..wish.clone() }).await?;
+            }
+        }
         if !is_caught {
             escaped.push(mutant.name);
         }
     }
     console::answer(format_args!("{} of {} mutants were caught", hunted.len() - escaped.len(), hunted.len()));
     Ok(escaped)
+}
+
+impl Mutant {
+    /// Runs it once.
+    async fn is_caught(&self, wish: &Wish) -> Result<bool> {
+        let wish = Wish {
+            only: self.faults.to_vec(),
+            mutant: Some(self.name.to_owned()),
+            folder: wish.folder.join(self.name),
+            command: format!("cargo x chaos --mutants {} --seed {}", self.name, wish.seed),
+            ..wish.clone()
+        };
+        std::fs::create_dir_all(&wish.folder)?;
+        let report = run(&wish).await.with_context(|| self.name)?;
+        report.write(&wish.folder)?;
+        let broken: Vec<_> = report.broken.keys().map(String::as_str).collect();
+        let is_caught = self.breaks.iter().any(|rule| broken.contains(&format!("{rule:?}").as_str()));
+        let verdict = if is_caught { "caught" } else { "ESCAPED" };
+        console::answer(format_args!("{verdict:<8} {:<20} broken: {}", self.name, broken.join(", ")));
+        Ok(is_caught)
+    }
 }

@@ -106,7 +106,8 @@ impl Attempt {
             again_at: now,
             tries: 0,
             open: 0,
-            is_doubtful: false,
+            // An earlier try of what is sent again may be in the log, whatever becomes of this one.
+            is_doubtful: outgoing.is_resend,
             outgoing,
         }
     }
