@@ -63,7 +63,7 @@ pub async fn all_is_well(
 /// Returns when every message has found its end, the worker has done its work, and every phone was told of all of it.
 pub async fn settle(js: &jetstream::Context, people: &[Person], rooms: &[Uuid], within: Duration) -> Result<()> {
     for person in people {
-        person.phone.until("all to be saved", within, Ledger::is_settled).await?;
+        person.phone.until_settled("all to be saved", within).await?;
     }
     quiet(js).await?;
     for room in rooms {

@@ -1,6 +1,9 @@
 //! A phone in somebody's hand.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use tokio::{
@@ -24,6 +27,8 @@ const WISHES_MAX: usize = 1024;
 pub struct Phone {
     wishes: mpsc::Sender<Wish>,
     ledger: watch::Receiver<Ledger>,
+    /// How many things its owner said; the ledger knows of them a little later.
+    said: AtomicUsize,
     /// Ends the task with the phone.
     _session: JoinSet<()>,
 }
@@ -53,7 +58,7 @@ impl Phone {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(session.run());
-        Self { wishes, ledger, _session: tasks }
+        Self { wishes, ledger, said: AtomicUsize::new(0), _session: tasks }
     }
 
     /// Opens a room and keeps it joined: from now on, or from after `since`.
@@ -71,6 +76,7 @@ impl Phone {
         let temp_id = Uuid::now_v7().to_string();
         let wish = Wish::Say { room, temp_id: temp_id.clone(), text: text.to_owned(), at: Instant::now() };
         self.wish(wish).await?;
+        self.said.fetch_add(1, Ordering::Relaxed);
         Ok(temp_id)
     }
 
@@ -97,6 +103,12 @@ impl Phone {
             Ok(Err(_closed)) => bail!("{what}: the phone ended, {}", self.look(summary)),
             Err(_elapsed) => bail!("{what}: not within {within:?}, {}", self.look(summary)),
         }
+    }
+
+    /// Returns when nothing more is to be expected of anything that was said before.
+    pub async fn until_settled(&self, what: &str, within: Duration) -> Result<()> {
+        let said = self.said.load(Ordering::Relaxed);
+        self.until(what, within, |ledger| ledger.intents.len() >= said && ledger.is_settled()).await
     }
 
     /// Waits for the `n`th frame (from 0) and returns it.

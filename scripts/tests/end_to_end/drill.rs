@@ -55,7 +55,7 @@ async fn older_copy() -> Result<()> {
     let operators = nats_url("operator", port(stack)?);
     stack.ask_as("chat-worker-1", &["reopen-log"], &[("NATS_URL", &operators)]).await?;
     for person in &people {
-        person.phone.until("what was refused to be saved", SAVED_WITHIN, Ledger::is_settled).await?;
+        person.phone.until_settled("what was refused to be saved", SAVED_WITHIN).await?;
     }
     all_say(&people, room, "after").await?;
     nothing_is_lost(stack, &people, room).await
@@ -69,7 +69,7 @@ async fn all_say(people: &[Person], room: Uuid, what: &str) -> Result<()> {
         }
     }
     for person in people {
-        person.phone.until(what, SAVED_WITHIN, Ledger::is_settled).await?;
+        person.phone.until_settled(what, SAVED_WITHIN).await?;
     }
     Ok(())
 }
