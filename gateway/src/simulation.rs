@@ -8,13 +8,12 @@ mod phone;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
 
 use parking_lot::Mutex;
-use rand::{SeedableRng as _, rngs::StdRng};
 use schema::id::RoomId;
-use scripts::simulation::{self, Time};
+use scripts::simulation::{self, Fate};
 
 use self::{
     log::{Log, Said, id},
@@ -57,16 +56,10 @@ fn every_seat_hears_its_room_once_and_in_order_whatever_is_lost() {
 
 impl Run {
     fn new(seed: u64) -> Self {
-        let world = Arc::new(World {
-            time: Time::default(),
-            random: StdRng::seed_from_u64(seed).into(),
-            log: Log::default().into(),
-            is_faulty: AtomicBool::new(true),
-            holes: AtomicU64::new(0),
-        });
+        let world = Arc::new(World { fate: Fate::new(seed), log: Log::default().into(), holes: AtomicU64::new(0) });
         let nodes = (0..NODES).map(|_| Node::start(&world)).collect();
         let phone = |number: u64| {
-            let since = if world.chance(50) { Some(0) } else { None };
+            let since = if world.fate.chance(50) { Some(0) } else { None };
             Phone::new(id(0x100 + number), room(number % ROOMS), since)
         };
         let phones = (0..PHONES).map(phone).collect();
@@ -76,8 +69,8 @@ impl Run {
     async fn go(mut self, seen: &Mutex<Seen>) {
         for _ in 0..STEPS {
             self.act().await;
-            let for_micros = if self.world.chance(5) { 3_000_000 } else { 8_000 };
-            let until = self.world.time.now_micros() + 1 + self.world.below(for_micros);
+            let for_micros = if self.world.fate.chance(5) { 3_000_000 } else { 8_000 };
+            let until = self.world.fate.time.now_micros() + 1 + self.world.fate.below(for_micros);
             self.pass(until).await;
         }
         self.end().await;
@@ -93,8 +86,8 @@ impl Run {
     }
 
     async fn act(&mut self) {
-        let node = usize::try_from(self.world.below(2)).unwrap();
-        match self.world.below(100) {
+        let node = usize::try_from(self.world.fate.below(2)).unwrap();
+        match self.world.fate.below(100) {
             0..60 => self.publish(),
             60..76 => self.come(node).await,
             76..84 => self.go_away(),
@@ -111,15 +104,15 @@ impl Run {
     }
 
     fn publish(&self) {
-        let room = room(self.world.below(ROOMS));
-        let said = match self.world.below(20) {
+        let room = room(self.world.fate.below(ROOMS));
+        let said = match self.world.fate.below(20) {
             0 => Said::Poison,
             1..3 => Said::Again,
             3..5 => Said::TakenBack,
             _ => Said::New,
         };
-        let jump = if self.world.chance(2) { 1_000 } else { 0 };
-        for _ in 0..=self.world.below(4) {
+        let jump = if self.world.fate.chance(2) { 1_000 } else { 0 };
+        for _ in 0..=self.world.fate.below(4) {
             let copy = self.world.log.lock().append(room, said, jump);
             self.nodes.iter().for_each(|node| node.send_copy(room, &copy));
         }
@@ -132,7 +125,7 @@ impl Run {
     }
 
     fn go_away(&mut self) {
-        let (phone, percent) = (self.world.below(PHONES), self.world.below(101));
+        let (phone, percent) = (self.world.fate.below(PHONES), self.world.fate.below(101));
         self.phones[usize::try_from(phone).unwrap()].disconnect(usize::try_from(percent).unwrap(), true);
     }
 
@@ -140,7 +133,7 @@ impl Run {
         let killed = std::mem::replace(&mut self.nodes[node], Node::start(&self.world));
         killed.kill();
         for phone in self.phones.iter_mut().filter(|phone| phone.is_at(&killed)) {
-            let percent = self.world.below(101);
+            let percent = self.world.fate.below(101);
             phone.disconnect(usize::try_from(percent).unwrap(), false);
         }
     }
@@ -148,9 +141,9 @@ impl Run {
     /// Lets time pass; phones read now and then.
     async fn pass(&mut self, until: u64) {
         loop {
-            let goes_on = self.world.time.step(until).await;
+            let goes_on = self.world.fate.time.step(until).await;
             for phone in &mut self.phones {
-                if !goes_on || self.world.chance(40) {
+                if !goes_on || self.world.fate.chance(40) {
                     phone.read();
                 }
             }
@@ -162,9 +155,9 @@ impl Run {
 
     /// All is well again, and everybody is there.
     async fn end(&mut self) {
-        self.world.is_faulty.store(false, Ordering::Relaxed);
+        self.world.fate.end_faults();
         self.nodes.iter().for_each(|node| node.heal());
-        let (began, nodes) = (self.world.time.now_micros(), self.nodes.clone());
+        let (began, nodes) = (self.world.fate.time.now_micros(), self.nodes.clone());
         for round in 1..=4 {
             for (number, phone) in self.phones.iter_mut().enumerate().filter(|(_, phone)| !phone.is_connected()) {
                 phone.connect(&nodes[number % NODES]).await;

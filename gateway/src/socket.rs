@@ -352,6 +352,13 @@ impl Socket {
         self.with_seat(room, |seat| seat.clone())
     }
 
+    /// Takes its seat in a room away.
+    pub(crate) fn take_seat(&self, room: RoomId) -> Option<Seat> {
+        let mut seats = self.seats.lock();
+        let at = seats.iter().position(|seat| seat.room.id == room)?;
+        Some(seats.swap_remove(at))
+    }
+
     /// Acts on its seat in a room, if it has one.
     pub(crate) fn with_seat<T>(&self, room: RoomId, act: impl FnOnce(&mut Seat) -> T) -> Option<T> {
         self.seats.lock().iter_mut().find(|seat| seat.room.id == room).map(act)

@@ -8,11 +8,12 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::sync::oneshot;
 
 /// The runs of each simulation.
@@ -38,6 +39,52 @@ pub fn for_each_seed<F: Future<Output = ()>>(mut run: impl FnMut(u64) -> F) -> b
         assert!(went_well, "the run above failed: {SEED}={seed} repeats it");
     }
     named.is_none()
+}
+
+/// What decides all that happens in a run.
+#[derive(Debug)]
+pub struct Fate {
+    /// Its time.
+    pub time: Time,
+    random: Mutex<StdRng>,
+    is_faulty: AtomicBool,
+}
+
+impl Fate {
+    /// Of the run with this seed.
+    pub fn new(seed: u64) -> Self {
+        Self { time: Time::default(), random: StdRng::seed_from_u64(seed).into(), is_faulty: AtomicBool::new(true) }
+    }
+
+    /// Some number below `max`.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn below(&self, max: u64) -> u64 {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..max)
+    }
+
+    /// Happens so often.
+    pub fn chance(&self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    /// Goes wrong so often, until faults are over.
+    pub fn fault(&self, percent: u64) -> bool {
+        self.chance(percent) && self.is_faulty.load(Ordering::Relaxed)
+    }
+
+    /// From here on all goes well.
+    pub fn end_faults(&self) {
+        self.is_faulty.store(false, Ordering::Relaxed);
+    }
+
+    /// Something takes a while, below `micros_max`.
+    pub async fn wait(&self, micros_max: u64) {
+        let micros = self.below(micros_max);
+        self.time.sleep(Duration::from_micros(micros)).await;
+    }
 }
 
 /// A run's time.

@@ -79,12 +79,7 @@ impl Check<'_> {
                 .map(|row| (row.room_id, row.seq))
                 .collect();
             let parts = self.parts;
-            let asked = suspects.into_iter().map(|(room, seq)| async move {
-                Ok::<_, VerifyError>((room, seq, is_in_stream(parts, room, seq).await?))
-            });
-            let answers: Vec<_> =
-                futures_util::stream::iter(asked.collect::<Vec<_>>()).buffered(ASKED_AT_ONCE).try_collect().await?;
-            for (room_id, seq, _) in answers.into_iter().filter(|(_, _, is_there)| !is_there) {
+            for (room_id, seq) in denied(suspects, |room, seq| is_in_stream(parts, room, seq)).await? {
                 let detail = "the store has it, and the log has not";
                 self.findings.add("not_in_log", Place::Stored { room_id, seq }, detail);
             }
@@ -111,12 +106,8 @@ impl Check<'_> {
                 .collect();
             let rows = parts.store.log_at(&places).await?;
             let places = places.into_iter().zip(rows).filter(|(_, row)| row.is_some());
-            let asked = places.map(|((room, seq, _), _)| async move {
-                Ok::<_, VerifyError>((room, seq, is_reached(parts, room, seq).await?))
-            });
-            let answers: Vec<_> =
-                futures_util::stream::iter(asked.collect::<Vec<_>>()).buffered(ASKED_AT_ONCE).try_collect().await?;
-            for (room_id, seq, _) in answers.into_iter().filter(|(_, _, is_reached)| !is_reached) {
+            let places = places.map(|((room, seq, _), _)| (room, seq)).collect();
+            for (room_id, seq) in denied(places, |room, seq| is_reached(parts, room, seq)).await? {
                 let detail = "nobody who reads the room's log comes to it";
                 self.findings.add("unreachable", Place::Logged { room_id, seq }, detail);
             }
@@ -176,6 +167,25 @@ impl Check<'_> {
 
 fn is_in(window: Window, row: &Audited) -> bool {
     row.row.is_some() && window.range.is_some_and(|(first, last)| (first..=last).contains(&row.seq))
+}
+
+/// Of these places, those for which `ask` says no; many are asked for at once.
+async fn denied<F>(
+    places: Vec<(RoomId, u64)>,
+    ask: impl Fn(RoomId, u64) -> F,
+) -> Result<Vec<(RoomId, u64)>, VerifyError>
+where
+    F: Future<Output = Result<bool, VerifyError>>,
+{
+    let asked: Vec<_> = places
+        .into_iter()
+        .map(|(room, seq)| {
+            let answer = ask(room, seq);
+            async move { Ok::<_, VerifyError>((room, seq, answer.await?)) }
+        })
+        .collect();
+    let answers: Vec<_> = futures_util::stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await?;
+    Ok(answers.into_iter().filter(|(_, _, is_so)| !is_so).map(|(room, seq, _)| (room, seq)).collect())
 }
 
 /// Whether the stream has a message of this room at this seq.

@@ -29,7 +29,7 @@ impl Members {
         match self.together.ask((room, user), answer).await {
             Some(member) => Ok(member),
             // Asked again alone: then there is an answer, or a reason why there is none.
-            None => repository::find_member(&self.pg, room, user).await,
+            None => Ok(repository::find_members(&self.pg, &[(room, user)]).await?.pop().flatten()),
         }
     }
 }

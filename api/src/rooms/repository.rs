@@ -11,20 +11,7 @@ use schema::{
 use super::model::{Listed, Member, Room};
 use crate::http::Identity;
 
-pub(super) async fn find_member(pg: &Pool, room: RoomId, user: UserId) -> sqlx::Result<Option<Member>> {
-    sqlx::query_as(
-        "SELECT u.display_name, r.is_archived, r.display_mode = 'blind' AS is_blind,
-             m.role IN ('owner', 'admin') OR u.role = 'admin' AS may_moderate, false AS is_guest
-         FROM room_members m JOIN rooms r ON r.id = m.room_id JOIN users u ON u.id = m.user_id
-         WHERE m.room_id = $1 AND m.user_id = $2",
-    )
-    .bind(room)
-    .bind(user)
-    .fetch_optional(pg)
-    .await
-}
-
-/// As [`find_member`], of many: an answer for each, in the order in which they are asked for.
+/// What the rooms say of their members: an answer for each, in the order in which they are asked for.
 pub(super) async fn find_members(pg: &Pool, asked: &[(RoomId, UserId)]) -> sqlx::Result<Vec<Option<Member>>> {
     let found: Vec<Numbered> = sqlx::query_as(
         "SELECT asked.number, u.display_name, r.is_archived, r.display_mode = 'blind' AS is_blind,
@@ -49,7 +36,7 @@ struct Numbered {
     member: Member,
 }
 
-/// As [`find_member`], of somebody who need not be in the room to look at it.
+/// As [`find_members`], of somebody who need not be in the room to look at it.
 pub(super) async fn find_as_admin(pg: &Pool, room: RoomId, user: UserId) -> sqlx::Result<Option<Member>> {
     sqlx::query_as(
         "SELECT u.display_name, r.is_archived, r.display_mode = 'blind' AS is_blind,

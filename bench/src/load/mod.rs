@@ -32,6 +32,7 @@ use crate::{
     report::{Report, Return, Spent},
 };
 use client::{Client, Room};
+pub use process::resident_bytes;
 use schedule::Schedule;
 
 /// Events taken at once.
@@ -90,7 +91,7 @@ impl Load {
         let (clients, rooms) = client::seat(&plan.seats)?;
         let spent = plan.processes.iter().map(|(name, pid)| Spent {
             name: name.clone(),
-            rss_before: process::resident_bytes(*pid),
+            rss_before: resident_bytes(*pid),
             ..Spent::default()
         });
         let report = Report { spent: spent.collect(), ..Report::default() };
@@ -138,7 +139,7 @@ impl Load {
         }
         self.wait(self.plan.settle)?;
         for (spent, (_, pid)) in self.report.spent.iter_mut().zip(&self.plan.processes) {
-            spent.rss_idle = process::resident_bytes(*pid);
+            spent.rss_idle = resident_bytes(*pid);
         }
         Ok(())
     }
@@ -191,7 +192,7 @@ impl Load {
         let spent = self.report.spent.iter_mut().zip(&self.plan.processes);
         for ((spent, (_, pid)), (before, after)) in spent.zip(before.iter().zip(after)) {
             spent.cpu_micros = after - before;
-            spent.rss_after = process::resident_bytes(*pid);
+            spent.rss_after = resident_bytes(*pid);
         }
         self.settle_up()
     }
@@ -270,7 +271,7 @@ impl Load {
         }
         self.looked_at = now;
         for (spent, (_, pid)) in self.report.spent.iter_mut().zip(&self.plan.processes) {
-            spent.rss_peak = spent.rss_peak.max(process::resident_bytes(*pid));
+            spent.rss_peak = spent.rss_peak.max(resident_bytes(*pid));
         }
     }
 

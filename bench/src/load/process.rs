@@ -11,7 +11,7 @@ pub(super) fn cpu_micros(pid: i32) -> f64 {
 }
 
 /// Resident bytes; 0 once it is gone.
-pub(super) fn resident_bytes(pid: i32) -> u64 {
+pub fn resident_bytes(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());

@@ -26,9 +26,8 @@ use chat_worker::{
 };
 use futures_util::FutureExt as _;
 use ops::{clock::Clock, lifecycle::Lifecycle};
-use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use schema::{clock::Timestamp, problem::Code};
-use scripts::simulation::{self, Time};
+use scripts::simulation::{self, Fate};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
@@ -66,23 +65,13 @@ struct State {
 
 #[derive(Debug)]
 struct World {
-    time: Time,
-    random: Mutex<StdRng>,
+    fate: Fate,
     state: Mutex<State>,
-    is_faulty: AtomicBool,
 }
 
 impl World {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
-    }
-
-    fn below(&self, max: u64) -> u64 {
-        self.random.lock().unwrap().random_range(0..max)
-    }
-
-    fn fault(&self, percent: u64) -> bool {
-        self.below(100) < percent && self.is_faulty.load(Ordering::Relaxed)
     }
 }
 
@@ -96,8 +85,7 @@ struct Life {
 impl Life {
     /// Something takes a while; nothing comes of what the dead began.
     async fn wait(&self) {
-        let micros = self.world.below(30_000);
-        self.world.time.sleep(Duration::from_micros(micros)).await;
+        self.world.fate.wait(30_000).await;
         self.check().await;
     }
 
@@ -142,10 +130,10 @@ impl Job for SimulatedJob {
         life.wait().await;
         // An innocent message must not be refused alone so often that it is given up.
         let may_fail = items.iter().all(|row| row.deliveries < ALONE_FROM);
-        if may_fail && life.world.fault(15) {
+        if may_fail && life.world.fate.fault(15) {
             return Err(StoreError::Refused("before the write".into()));
         }
-        let is_half = may_fail && life.world.fault(10);
+        let is_half = may_fail && life.world.fate.fault(10);
         let count = if is_half { items.len() / 2 } else { items.len() };
         for row in &items[..count] {
             let stored = (row.room, row.created_at);
@@ -153,7 +141,7 @@ impl Job for SimulatedJob {
             assert!(before.is_none_or(|before| before == stored), "{row:?} was written as {before:?} before");
         }
         life.wait().await;
-        if is_half || (may_fail && life.world.fault(10)) {
+        if is_half || (may_fail && life.world.fate.fault(10)) {
             return Err(StoreError::Refused("after the write".into()));
         }
         Ok(vec![Outcome::Stored; items.len()])
@@ -161,7 +149,7 @@ impl Job for SimulatedJob {
 
     async fn skip(&self, delivery: &Delivery) -> Result<(), StoreError> {
         self.0.wait().await;
-        if self.0.world.fault(10) {
+        if self.0.world.fate.fault(10) {
             return Err(StoreError::Refused("no skip".into()));
         }
         self.0.world.state().skips.insert(delivery.seq, room(delivery));
@@ -183,7 +171,7 @@ impl Job for SimulatedJob {
 impl Keeper for Life {
     async fn bury(&self, delivery: &Delivery, reason: Reason) -> Result<(), NotBuried> {
         self.wait().await;
-        if self.world.fault(20) {
+        if self.world.fate.fault(20) {
             return Err(NotBuried::from(PublishError::from(PublishErrorKind::TimedOut)));
         }
         self.world.state().buried.insert(delivery.seq, reason);
@@ -272,8 +260,8 @@ impl Desk {
 
 /// An answer is on its way to the broker, and may be lost.
 fn answered(world: &World, delivery: &Delivery, answer: Answer) {
-    let now = world.time.now_micros();
-    let is_lost = world.fault(5);
+    let now = world.fate.time.now_micros();
+    let is_lost = world.fate.fault(5);
     let mut state = world.state();
     match answer {
         Answer::Ack => assert!(state.rows.contains_key(&delivery.seq), "{} was acked and is not stored", delivery.seq),
@@ -335,12 +323,7 @@ struct Run {
 
 impl Run {
     fn new(seed: u64) -> Self {
-        let world = Arc::new(World {
-            time: Time::default(),
-            random: StdRng::seed_from_u64(seed).into(),
-            state: Mutex::default(),
-            is_faulty: AtomicBool::new(true),
-        });
+        let world = Arc::new(World { fate: Fate::new(seed), state: Mutex::default() });
         let workers = (0..WORKERS).map(|_| Worker::start(&world)).collect();
         // With as many as there are marks a message that was in hand each time would be given up.
         Self { world, workers, kills_left: MARKS_MAX - 1 }
@@ -350,38 +333,39 @@ impl Run {
         for seq in 1..=MESSAGES {
             self.append(seq);
             self.deliver();
-            if self.kills_left > 0 && self.world.below(30) == 0 {
+            if self.kills_left > 0 && self.world.fate.below(30) == 0 {
                 self.kills_left -= 1;
-                let killed = usize::try_from(self.world.below(2)).unwrap();
+                let killed = usize::try_from(self.world.fate.below(2)).unwrap();
                 let killed = std::mem::replace(&mut self.workers[killed], Worker::start(&self.world));
                 killed.life.is_over.store(true, Ordering::Relaxed);
             }
-            let pause = if self.world.below(10) == 0 { 4_000_000 } else { 15_000 };
-            let until = self.world.time.now_micros() + 1 + self.world.below(pause);
-            while self.world.time.step(until).await {}
+            let pause = if self.world.fate.below(10) == 0 { 4_000_000 } else { 15_000 };
+            let until = self.world.fate.time.now_micros() + 1 + self.world.fate.below(pause);
+            while self.world.fate.time.step(until).await {}
         }
-        self.world.is_faulty.store(false, Ordering::Relaxed);
+        self.world.fate.end_faults();
         for _ in 0..600 {
             if self.world.state().pending.is_empty() {
                 break;
             }
             self.deliver();
-            let until = self.world.time.now_micros() + 1_000_000;
-            while self.world.time.step(until).await {}
+            let until = self.world.fate.time.now_micros() + 1_000_000;
+            while self.world.fate.time.step(until).await {}
         }
         self.check(seen);
     }
 
     fn append(&self, seq: u64) {
-        let size = if self.world.below(10) == 0 { BYTES_MAX / 2 } else { 10 };
-        let body = if self.world.below(15) == 0 { POISON.to_vec() } else { vec![b'm'; size] };
-        let (room, due_at) = (self.world.below(ROOMS), self.world.time.now_micros() + self.world.below(60_000));
+        let size = if self.world.fate.below(10) == 0 { BYTES_MAX / 2 } else { 10 };
+        let body = if self.world.fate.below(15) == 0 { POISON.to_vec() } else { vec![b'm'; size] };
+        let (room, due_at) =
+            (self.world.fate.below(ROOMS), self.world.fate.time.now_micros() + self.world.fate.below(60_000));
         self.world.state().pending.insert(seq, Pending { room, body, due_at, deliveries: 0 });
     }
 
     /// Hands out what is due, in any order, to anybody.
     fn deliver(&self) {
-        let now = self.world.time.now_micros();
+        let now = self.world.fate.time.now_micros();
         loop {
             let due: Vec<u64> = {
                 let state = self.world.state();
@@ -390,9 +374,9 @@ impl Run {
             if due.is_empty() {
                 return;
             }
-            let seq = due[usize::try_from(self.world.below(u64::try_from(due.len()).unwrap())).unwrap()];
+            let seq = due[usize::try_from(self.world.fate.below(u64::try_from(due.len()).unwrap())).unwrap()];
             let delivery = self.hand_out(seq, now);
-            let to = usize::try_from(self.world.below(2)).unwrap();
+            let to = usize::try_from(self.world.fate.below(2)).unwrap();
             self.workers[to].push(delivery);
         }
     }

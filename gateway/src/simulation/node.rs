@@ -13,13 +13,12 @@ use async_nats::Message;
 use chat_store::{Found, LogRow, StoreError};
 use ops::lifecycle::Lifecycle;
 use parking_lot::Mutex;
-use rand::{RngExt as _, rngs::StdRng};
 use schema::{
     id::{MessageId, RoomId, UserId},
     subject::LiveChatSubject,
     text::DisplayName,
 };
-use scripts::simulation::Time;
+use scripts::simulation::Fate;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -44,33 +43,10 @@ const INBOX_MAX: usize = 1_024;
 /// What all of a run share.
 #[derive(Debug)]
 pub(super) struct World {
-    pub(super) time: Time,
-    pub(super) random: Mutex<StdRng>,
+    pub(super) fate: Fate,
     pub(super) log: Mutex<Log>,
-    /// Whether copies and answers may still go missing.
-    pub(super) is_faulty: AtomicBool,
     /// Live copies that came after one that had not.
     pub(super) holes: AtomicU64,
-}
-
-impl World {
-    pub(super) fn chance(&self, percent: u32) -> bool {
-        self.random.lock().random_ratio(percent, 100)
-    }
-
-    /// As [`Self::chance`], while there are faults.
-    pub(super) fn fault(&self, percent: u32) -> bool {
-        self.chance(percent) && self.is_faulty.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn below(&self, max: u64) -> u64 {
-        self.random.lock().random_range(0..max)
-    }
-
-    async fn wait(&self, micros_max: u64) {
-        let wait = self.below(micros_max);
-        self.time.sleep(Duration::from_micros(wait)).await;
-    }
 }
 
 /// A gateway until it is killed.
@@ -153,12 +129,12 @@ impl Node {
 
     /// A copy of something new is on its way here: it may go missing, come twice, or late.
     pub(super) fn send_copy(self: &Arc<Self>, room: RoomId, message: &LogMessage) {
-        let copies = if self.world.fault(12) { 0 } else { 1 + u32::from(self.world.fault(6)) };
+        let copies = if self.world.fate.fault(12) { 0 } else { 1 + u32::from(self.world.fate.fault(6)) };
         for _ in 0..copies {
-            let late = if self.world.chance(20) { 40_000 } else { 2_000 };
+            let late = if self.world.fate.chance(20) { 40_000 } else { 2_000 };
             let (node, message) = (Arc::clone(self), message.clone());
             self.spawn(async move {
-                node.world.wait(late).await;
+                node.world.fate.wait(late).await;
                 node.hear(room, &message);
             });
         }
@@ -199,7 +175,7 @@ impl Node {
             let stopped = room.stopped().clone();
             let run = async {
                 // The subscription is late, too.
-                node.world.wait(3_000).await;
+                node.world.fate.wait(3_000).await;
                 let (sender, receiver) = mpsc::channel(INBOX_MAX);
                 node.feeds.lock().insert(room.id, sender);
                 let live = Box::pin(futures_util::stream::unfold(receiver, async |mut receiver| {
@@ -222,14 +198,14 @@ impl Node {
     }
 
     async fn ask<T>(&self, answer: impl FnOnce(&Log) -> T + Send) -> Result<T, String> {
-        self.world.wait(1_500).await;
-        if self.is_cut() || self.world.fault(8) {
-            self.world.wait(20_000).await;
+        self.world.fate.wait(1_500).await;
+        if self.is_cut() || self.world.fate.fault(8) {
+            self.world.fate.wait(20_000).await;
             return Err("away".into());
         }
         let answer = answer(&self.world.log.lock());
         // What is said was so a while ago.
-        self.world.wait(1_500).await;
+        self.world.fate.wait(1_500).await;
         Ok(answer)
     }
 }
@@ -264,7 +240,7 @@ impl Upstream for Node {
     }
 
     async fn sleep(&self, duration: Duration) {
-        self.world.time.sleep(duration).await;
+        self.world.fate.time.sleep(duration).await;
     }
 
     async fn turn(&self) {
@@ -280,12 +256,7 @@ impl Upstream for Node {
     fn signal(self: &Arc<Self>, _room: &Arc<Room>, _message: Message) {}
 
     fn unseat(&self, socket: &Socket, room: RoomId) {
-        let seat = {
-            let mut seats = socket.seats();
-            let at = seats.iter().position(|seat| seat.room.id == room);
-            at.map(|at| seats.swap_remove(at))
-        };
-        if let Some(seat) = seat {
+        if let Some(seat) = socket.take_seat(room) {
             seat.room.remove(socket.id);
             self.hub.exit(&seat.room);
         }

@@ -2,14 +2,13 @@
 //! be lost or come twice.
 
 use std::{
-    fs,
     process::ExitCode,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
-use bench::{plan::Dialect, report::Report};
+use bench::{load::resident_bytes, plan::Dialect, report::Report};
 use clap::Args;
 
 use super::{
@@ -88,10 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 impl Memory {
     fn look(&mut self) {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        self.bytes.extend(kib.map(|kib| kib * 1_024));
+        self.bytes.push(resident_bytes(self.pid));
     }
 
     fn now(&self) -> String {

@@ -4,15 +4,12 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use schema::id::ChangeId;
-use scripts::simulation::{self, Time};
+use scripts::simulation::{self, Fate};
 use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -23,6 +20,8 @@ use crate::outbox::repository::Row;
 const LANES: u128 = 4;
 const ROWS: u128 = 30;
 const RELAYS: usize = 3;
+/// The microseconds that anything takes, at most.
+const WAIT_MAX: u64 = 5_000;
 /// The most rows of a round.
 const ROWS_AT_ONCE: usize = 5;
 
@@ -41,33 +40,13 @@ struct State {
 
 #[derive(Debug)]
 struct World {
-    time: Time,
-    random: Mutex<u64>,
+    fate: Fate,
     state: Mutex<State>,
-    is_faulty: AtomicBool,
 }
 
 impl World {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
-    }
-
-    /// The generator splitmix64: the crate has none of its own.
-    fn below(&self, max: u64) -> u64 {
-        let mut state = self.random.lock().unwrap();
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % max
-    }
-
-    fn fault(&self, percent: u64) -> bool {
-        self.below(100) < percent && self.is_faulty.load(Ordering::Relaxed)
-    }
-
-    async fn wait(&self) {
-        let micros = self.below(5_000);
-        self.time.sleep(Duration::from_micros(micros)).await;
     }
 }
 
@@ -92,7 +71,8 @@ impl SimulatedLane {
         let free: Vec<u128> = pending.iter().copied().filter(|id| !locked(id)).collect();
         let conflicts = u64::from(free.len() < pending.len());
         state.conflicts += conflicts;
-        let id = *free.get(usize::try_from(world.below(LANES.try_into().unwrap())).unwrap() % free.len().max(1))?;
+        let id =
+            *free.get(usize::try_from(world.fate.below(LANES.try_into().unwrap())).unwrap() % free.len().max(1))?;
         state.locked.insert(id, true);
         Some(Self { world: Arc::clone(world), id, processed: Vec::new(), is_settled: false })
     }
@@ -119,15 +99,15 @@ impl Lane for SimulatedLane {
     type Away = Lost;
 
     async fn list(&mut self) -> Result<Vec<Row>, Lost> {
-        self.world.wait().await;
+        self.world.fate.wait(WAIT_MAX).await;
         let state = self.world.state();
         let rows = state.lanes[&self.id].iter().filter(|(_, is_processed)| !is_processed).take(ROWS_AT_ONCE);
         Ok(rows.map(|(row, _)| row_of(self.id, *row)).collect())
     }
 
     async fn set_processed(&mut self, rows: &[ChangeId]) -> Result<(), Lost> {
-        self.world.wait().await;
-        if self.world.fault(10) {
+        self.world.fate.wait(WAIT_MAX).await;
+        if self.world.fate.fault(10) {
             return Err(Lost);
         }
         self.processed.extend(rows);
@@ -135,12 +115,12 @@ impl Lane for SimulatedLane {
     }
 
     async fn set_error(&mut self, _row: ChangeId, _error: &str) -> Result<(), Lost> {
-        self.world.wait().await;
+        self.world.fate.wait(WAIT_MAX).await;
         Ok(())
     }
 
     async fn settle(&mut self) -> Result<(), Lost> {
-        self.world.wait().await;
+        self.world.fate.wait(WAIT_MAX).await;
         self.is_settled = true;
         Ok(())
     }
@@ -150,8 +130,8 @@ impl Publish for World {
     type Refusal = &'static str;
 
     async fn publish(&self, row: &Row) -> Result<(), &'static str> {
-        self.wait().await;
-        if self.fault(15) {
+        self.fate.wait(WAIT_MAX).await;
+        if self.fate.fault(15) {
             return Err("not taken");
         }
         let (lane, id) = (row.subject.parse().unwrap(), row.id.as_uuid().as_u128());
@@ -164,8 +144,8 @@ impl Publish for World {
                 published.push(id);
             }
         }
-        self.wait().await;
-        if self.fault(15) { Err("taken, and not confirmed") } else { Ok(()) }
+        self.fate.wait(WAIT_MAX).await;
+        if self.fate.fault(15) { Err("taken, and not confirmed") } else { Ok(()) }
     }
 }
 
@@ -184,49 +164,44 @@ async fn relay(world: Arc<World>) {
     loop {
         if let Some(mut lane) = SimulatedLane::take(&world) {
             let work = round(&mut lane, world.as_ref());
-            let lifetime = if world.fault(20) { world.below(20_000) } else { 60_000_000 };
+            let lifetime = if world.fate.fault(20) { world.fate.below(20_000) } else { 60_000_000 };
             let is_done = tokio::select! {
                 biased;
                 done = work => done.is_ok(),
-                () = world.time.sleep(Duration::from_micros(lifetime)) => false,
+                () = world.fate.time.sleep(Duration::from_micros(lifetime)) => false,
             };
             if is_done {
                 lane.commit();
             }
         }
-        world.wait().await;
+        world.fate.wait(WAIT_MAX).await;
     }
 }
 
-async fn run(start: u64, seen: &Mutex<(u64, u64)>) {
-    let world = Arc::new(World {
-        time: Time::default(),
-        random: Mutex::new(start),
-        state: Mutex::default(),
-        is_faulty: AtomicBool::new(true),
-    });
+async fn run(seed: u64, totals: &Mutex<(u64, u64)>) {
+    let world = Arc::new(World { fate: Fate::new(seed), state: Mutex::default() });
     let mut relays = tokio::task::JoinSet::new();
     for _ in 0..RELAYS {
         relays.spawn(relay(Arc::clone(&world)));
     }
     for row in 1..=ROWS {
-        let lane = u128::from(world.below(LANES.try_into().unwrap()));
+        let lane = u128::from(world.fate.below(LANES.try_into().unwrap()));
         // As `append` does, it waits for whoever has the lane.
         while world.state().locked.get(&lane).copied().unwrap_or(false) {
-            let until = world.time.now_micros() + 500;
-            while world.time.step(until).await {}
+            let until = world.fate.time.now_micros() + 500;
+            while world.fate.time.step(until).await {}
         }
         {
             let mut state = world.state();
             state.lanes.entry(lane).or_default().push((row, false));
             state.pending.insert(lane, true);
         }
-        let until = world.time.now_micros() + world.below(8_000);
-        while world.time.step(until).await {}
+        let until = world.fate.time.now_micros() + world.fate.below(8_000);
+        while world.fate.time.step(until).await {}
     }
-    world.is_faulty.store(false, Ordering::Relaxed);
-    let until = world.time.now_micros() + 400_000;
-    while world.time.step(until).await {}
+    world.fate.end_faults();
+    let until = world.fate.time.now_micros() + 400_000;
+    while world.fate.time.step(until).await {}
     relays.shutdown().await;
     let state = world.state();
     for (lane, rows) in &state.lanes {
@@ -234,9 +209,9 @@ async fn run(start: u64, seen: &Mutex<(u64, u64)>) {
         assert_eq!(state.published.get(lane), Some(&appended), "lane {lane} is not published in its order");
         assert!(rows.iter().all(|(_, is_processed)| *is_processed), "lane {lane} is not processed: {rows:?}");
     }
-    let mut seen = seen.lock().unwrap();
-    seen.0 += state.repeats;
-    seen.1 += state.conflicts;
+    let mut totals = totals.lock().unwrap();
+    totals.0 += state.repeats;
+    totals.1 += state.conflicts;
 }
 
 #[test]
