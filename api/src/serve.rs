@@ -1,6 +1,6 @@
 //! Binds the ports and starts what the process does.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use hyper_util::service::TowerToHyperService;
@@ -8,7 +8,7 @@ use ops::{
     database,
     http::{self, HttpLimits},
     lifecycle::Lifecycle,
-    probe,
+    log_health, probe,
     telemetry::Metrics,
 };
 use tokio::net::TcpListener;
@@ -70,6 +70,13 @@ impl Api {
         database::watch(&self.state.pg, lifecycle);
         let (first_admin, stopping) = (self.first_admin.make(self.state.clone()), lifecycle.stopping().clone());
         lifecycle.spawn(async move { stopping.run_until_cancelled(first_admin).await.unwrap_or_default() });
+        let state = self.state.clone();
+        let mark = move || {
+            let state = state.clone();
+            async move { state.store.high_water().await.ok() }
+        };
+        let watch = log_health::watch(Arc::clone(&self.state.log), mark, lifecycle.stopping().clone());
+        lifecycle.spawn_vital("log health", watch);
         lifecycle.spawn_vital("payments", payments::run(self.state.clone(), lifecycle.stopping().clone()));
         lifecycle.spawn_vital("outbox relay", self.relay.run(lifecycle.stopping().clone()));
         let service = Traced(TowerToHyperService::new(warp::service(route::routes(&self.state))));

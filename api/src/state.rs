@@ -3,7 +3,7 @@
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 use chat_store::MessageStore;
-use ops::{broker::Broker, clock::Clock, database::Pool, lifecycle::Lifecycle};
+use ops::{broker::Broker, clock::Clock, database::Pool, lifecycle::Lifecycle, log_health::LogHealth};
 use secrecy::SecretString;
 
 use crate::{
@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) rates: Rates,
     /// Whose `X-Forwarded-For` counts.
     pub(crate) trusted_proxies: Vec<TrustedProxy>,
+    /// What may be promised of new messages.
+    pub(crate) log: Arc<LogHealth>,
     /// How far the worker is.
     pub(crate) settled: Arc<SettledSeq>,
     /// Reads history.
@@ -104,9 +106,11 @@ impl AppState {
         let settled = Arc::new(SettledSeq::new(broker.clone()));
         let has_limits = config.common.limits.are_on();
         let clock = config.common.clock.clock();
+        let log = Arc::new(LogHealth::new(broker.clone(), clock));
         Ok(Self(Arc::new(Shared {
             pages: Pages::new(Arc::clone(&store), Arc::clone(&settled)),
             settled,
+            log,
             members: Members::new(pg.clone(), lifecycle.clone()),
             refresh_tokens: RefreshTokens::new(redis.clone(), config.tokens.refresh_token_for),
             sign_in_delay: SignInDelay::new(redis.clone(), has_limits),

@@ -18,7 +18,6 @@ mod feed;
 mod file_limit;
 mod gate;
 mod handshake;
-mod health;
 mod hub;
 mod listener;
 mod log_reader;

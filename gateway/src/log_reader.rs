@@ -78,12 +78,6 @@ impl LogReader {
         Ok(answer.and_then(|message| LogMessage::read(message.headers, message.payload)))
     }
 
-    /// The first message of the stream at or above `seq`.
-    pub async fn first_from(&self, seq: u64) -> Result<Option<LogMessage>, LogAway> {
-        let answer = self.ask(&json!({ "seq": seq, "next_by_subj": ChatSubject::ALL })).await?;
-        Ok(answer.and_then(|message| LogMessage::read(message.headers, message.payload)))
-    }
-
     async fn ask(&self, request: &serde_json::Value) -> Result<Option<Message>, LogAway> {
         let asked = self.client.request(direct_get::subject(stream::CHAT_MESSAGES), Bytes::from(request.to_string()));
         let answer = tokio::time::timeout(direct_get::ANSWER_WITHIN, asked).await;

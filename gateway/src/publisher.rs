@@ -18,6 +18,7 @@ use futures_util::StreamExt as _;
 use ops::mutant::{self, Mutant};
 use parking_lot::{Mutex, MutexGuard};
 use schema::{
+    clock::Timestamp,
     envelope::Body,
     frame::server::{ServerFrame, Status},
     id::{MessageId, RoomId, UserId},
@@ -55,10 +56,14 @@ pub struct Outgoing {
     pub temp_id: String,
     /// Whether it was sent before.
     pub is_resend: bool,
+    /// Whether nothing may be published now: then its sender is told where it stands, if it is stored already.
+    pub is_closed: bool,
     /// What is to be looked up of the message that it changes, before it is published.
     pub question: Option<Question>,
     /// Whether its sender acts by their role in the room.
     pub is_moderator: bool,
+    /// When it was taken in.
+    pub accepted_at: Timestamp,
     /// When its turn began.
     pub begun_at: Instant,
     /// The socket's place among its unanswered publishes.
@@ -143,6 +148,9 @@ impl Publisher {
         // Most live copies come first, and prove as much; or it is a repeat's.
         let Some(attempt) = state.in_flight.get_mut(&number) else { return };
         if let Some(outcome) = attempt.take(read()) {
+            if let Outcome::Sent { seq, .. } = outcome {
+                gateway.health.saw(seq);
+            }
             let attempt = state.release(number, gateway.config.publish_within);
             self.wake_if_due(state);
             if let Some(attempt) = attempt {
@@ -257,9 +265,12 @@ async fn publish(gateway: &Gateway) {
     let publisher = &gateway.publisher;
     loop {
         publisher.wake.notified().await;
+        // Over a link that is new, or into a log whose numbers went back, it might get a number that was given before.
+        gateway.health.open().await;
         let due = std::mem::take(&mut publisher.state.lock().due);
+        let now = gateway.clock.now();
         for number in &due {
-            let message = publisher.state.lock().in_flight.get_mut(number).map(Attempt::message);
+            let message = publisher.state.lock().in_flight.get_mut(number).map(|attempt| attempt.message(now));
             let Some((subject, headers, body)) = message else { continue };
             let reply = publisher.reply_to(*number);
             if mutant::is(Mutant::ShowBeforeStore) {

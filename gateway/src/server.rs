@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use deadpool_redis::Runtime;
-use ops::{lifecycle::Lifecycle, probe, telemetry::Metrics};
+use ops::{lifecycle::Lifecycle, log_health, probe, telemetry::Metrics};
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     changes,
     config::{Config, Subscribe},
-    drain, feed, health, listener, marks,
+    drain, feed, listener, marks,
     measure::Measure,
     overload, presence, publisher, readiness, recheck, resync, saved, soon,
     state::{Gateway, Parts},
@@ -61,7 +61,13 @@ impl Server {
         let life = &gateway.lifecycle;
         life.spawn_vital("listener", listener::run(Arc::clone(&gateway), listener, is_drained.clone()));
         life.spawn_vital("changes", changes::run(Arc::clone(&gateway)));
-        life.spawn_vital("health", health::run(Arc::clone(&gateway)));
+        let store = Arc::clone(&gateway.store);
+        let mark = move || {
+            let store = Arc::clone(&store);
+            async move { store.high_water().await.ok() }
+        };
+        let (health, stopping) = (Arc::clone(&gateway.health), life.stopping().clone());
+        life.spawn_vital("log health", log_health::watch(health, mark, stopping));
         life.spawn_vital("read marks", marks::run(Arc::clone(&gateway)));
         life.spawn_vital("overload", overload::run(Arc::clone(&gateway)));
         life.spawn_vital("publisher", publisher::run(Arc::clone(&gateway)));

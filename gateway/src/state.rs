@@ -9,7 +9,7 @@ use std::{
 };
 
 use chat_store::MessageStore;
-use ops::{broker::Broker, clock::Clock, lifecycle::Lifecycle};
+use ops::{broker::Broker, clock::Clock, lifecycle::Lifecycle, log_health::LogHealth};
 use schema::{id::RoomId, subject::GatewayId};
 
 use crate::{
@@ -17,7 +17,6 @@ use crate::{
     budget::Budget,
     config::Config,
     gate::Gate,
-    health::Health,
     hub::{Delivery, Hub, Room},
     log_reader::LogReader,
     measure::Measure,
@@ -69,7 +68,7 @@ pub struct Gateway {
     /// Who waits to hear `saved`.
     pub saved: SavedWatch,
     /// What may be promised.
-    pub health: Health,
+    pub health: Arc<LogHealth>,
     /// When to look after which socket.
     pub wheel: Wheel,
     /// Who types.
@@ -141,7 +140,7 @@ impl Gateway {
             measure,
             publisher: Publisher::new(broker.client.new_inbox()),
             saved: SavedWatch::default(),
-            health: Health::new(broker.client.clone(), clock),
+            health: Arc::new(LogHealth::new(broker.clone(), clock)),
             wheel: Wheel::default(),
             typing: TypingWatch::default(),
             presence: Presence::new(&config, clock, redis),
@@ -202,12 +201,7 @@ impl Gateway {
 
     /// Takes a socket out of a room; says whether it was in it.
     pub fn unseat(&self, socket: &Socket, room: RoomId) -> bool {
-        let seat = {
-            let mut seats = socket.seats();
-            let at = seats.iter().position(|seat| seat.room.id == room);
-            at.map(|at| seats.swap_remove(at))
-        };
-        let Some(seat) = seat else { return false };
+        let Some(seat) = socket.take_seat(room) else { return false };
         seat.room.remove(socket.id);
         if seat.is_present {
             self.presence.leave(&seat.room, seat.me);

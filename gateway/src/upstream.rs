@@ -122,6 +122,7 @@ impl Upstream for Gateway {
     }
 
     fn is_in_log(self: &Arc<Self>, message: &LogMessage) {
+        self.health.saw(message.seq);
         if message.is_from(&self.id)
             && !message.is_resend()
             && let Some(id) = message.id()

@@ -1,7 +1,13 @@
 //! NATS as the processes use it: quick to notice a dead server, jittered in coming back, and with an
 //! inbox of its own for each service so that permissions can be narrow.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_nats::{Client, ConnectOptions, Event, jetstream};
 use rand::RngExt as _;
@@ -28,6 +34,14 @@ pub struct Broker {
     pub client: Client,
     /// JetStream.
     pub js: jetstream::Context,
+    link: Link,
+}
+
+/// What is known of the connection.
+#[derive(Clone, Debug)]
+struct Link {
+    /// Raised whenever the connection is lost or there again.
+    number: Arc<AtomicU64>,
     changes: broadcast::Sender<LinkChange>,
 }
 
@@ -56,8 +70,8 @@ impl BrokerSettings {
     /// Connects, or keeps trying in the background: a process starts, red, without its broker.
     /// `service` names the connection and its inbox.
     pub async fn connect(&self, service: &str) -> anyhow::Result<Broker> {
-        let (changes, _nobody_yet) = broadcast::channel(LINK_CHANGES_MAX);
-        let sender = changes.clone();
+        let link = Link::new();
+        let noted = link.clone();
         let servers = self.servers()?;
         let client = credentials(&servers)
             .name(service)
@@ -69,14 +83,14 @@ impl BrokerSettings {
             .max_reconnects(None)
             .reconnect_delay_callback(reconnect_delay)
             .event_callback(move |event| {
-                let sender = sender.clone();
-                async move { note(&sender, &event) }
+                let link = noted.clone();
+                async move { link.note(&event) }
             })
             .connect(servers.iter().map(without_credentials).collect::<Result<Vec<_>, _>>()?)
             .await?;
         let mut js = jetstream::new(client.clone());
         js.set_timeout(REQUEST_WITHIN);
-        Ok(Broker { client, js, changes })
+        Ok(Broker { client, js, link })
     }
 
     fn servers(&self) -> Result<Vec<async_nats::ServerAddr>, BadSetting> {
@@ -94,7 +108,12 @@ impl BrokerSettings {
 impl Broker {
     /// Hears of every event that may have cost messages.
     pub fn link_changes(&self) -> broadcast::Receiver<LinkChange> {
-        self.changes.subscribe()
+        self.link.changes.subscribe()
+    }
+
+    /// The connection's number: another one whenever it was lost, or came back.
+    pub fn link(&self) -> u64 {
+        self.link.number.load(Ordering::Acquire)
     }
 
     /// Whether the connection stands.
@@ -128,27 +147,37 @@ fn reconnect_delay(attempts: usize) -> Duration {
     longest.mul_f64(rand::rng().random_range(0.5..1.0))
 }
 
-fn note(changes: &broadcast::Sender<LinkChange>, event: &Event) {
-    let change = match event {
-        Event::Connected => {
-            tracing::info!("nats: connected");
-            LinkChange::Reconnected
+impl Link {
+    fn new() -> Self {
+        let (changes, _nobody_yet) = broadcast::channel(LINK_CHANGES_MAX);
+        Self { number: Arc::default(), changes }
+    }
+
+    fn note(&self, event: &Event) {
+        let change = match event {
+            Event::Connected => {
+                tracing::info!("nats: connected");
+                LinkChange::Reconnected
+            }
+            Event::Disconnected => {
+                tracing::warn!("nats: the link is lost");
+                LinkChange::Lost
+            }
+            Event::SlowConsumer(subscription) => {
+                tracing::warn!(subscription, "nats: messages of a subscription were dropped");
+                LinkChange::Overflowed
+            }
+            other => {
+                tracing::warn!(event = %other, "nats: link");
+                return;
+            }
+        };
+        if change != LinkChange::Overflowed {
+            self.number.fetch_add(1, Ordering::AcqRel);
         }
-        Event::Disconnected => {
-            tracing::warn!("nats: the link is lost");
-            LinkChange::Lost
-        }
-        Event::SlowConsumer(subscription) => {
-            tracing::warn!(subscription, "nats: messages of a subscription were dropped");
-            LinkChange::Overflowed
-        }
-        other => {
-            tracing::warn!(event = %other, "nats: link");
-            return;
-        }
-    };
-    // Nobody listening is fine: whoever subscribes later starts from a resync.
-    drop(changes.send(change));
+        // Nobody listening is fine: whoever subscribes later starts from a resync.
+        drop(self.changes.send(change));
+    }
 }
 
 #[cfg(test)]
@@ -200,14 +229,15 @@ mod tests {
 
     #[test]
     fn only_what_may_have_cost_messages_is_passed_on() {
-        let (changes, mut heard) = broadcast::channel(LINK_CHANGES_MAX);
-        note(&changes, &Event::Disconnected);
-        note(&changes, &Event::Connected);
-        note(&changes, &Event::LameDuckMode);
-        note(&changes, &Event::SlowConsumer(7));
+        let link = Link::new();
+        let mut heard = link.changes.subscribe();
+        for event in [Event::Disconnected, Event::Connected, Event::LameDuckMode, Event::SlowConsumer(7)] {
+            link.note(&event);
+        }
         assert_eq!(heard.try_recv(), Ok(LinkChange::Lost));
         assert_eq!(heard.try_recv(), Ok(LinkChange::Reconnected));
         assert_eq!(heard.try_recv(), Ok(LinkChange::Overflowed));
         assert_eq!(heard.try_recv(), Err(broadcast::error::TryRecvError::Empty));
+        assert_eq!(link.number.load(Ordering::Acquire), 2, "lost, and there again");
     }
 }

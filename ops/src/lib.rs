@@ -8,6 +8,7 @@ pub mod database;
 pub mod direct_get;
 pub mod http;
 pub mod lifecycle;
+pub mod log_health;
 pub mod mutant;
 pub mod probe;
 pub mod settings;

@@ -12,6 +12,10 @@ pub const TIMINGLE_GATEWAY: &str = "Timingle-Gateway";
 pub const TIMINGLE_RESEND: &str = "Timingle-Resend";
 /// Set to `1` on a deletion by who runs the room: its publisher has looked, and the worker looks again.
 pub const TIMINGLE_MODERATOR: &str = "Timingle-Moderator";
+/// When a gateway or an api took it in (RFC 3339), by its own clock: for whoever looks for lost time, and for nothing else.
+pub const TIMINGLE_ACCEPTED: &str = "Timingle-Accepted";
+/// When the try that is in the log was published, likewise.
+pub const TIMINGLE_PUBLISHED: &str = "Timingle-Published";
 
 /// The publisher's name for a message: inside the stream's duplicate window a second one is not stored.
 pub const NATS_MSG_ID: &str = "Nats-Msg-Id";

@@ -12,11 +12,10 @@ use async_nats::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use ops::broker::Broker;
-use schema::{problem::Code, subject::ChatSubject};
+use schema::{header, problem::Code, subject::ChatSubject};
 use tokio::time::{Instant, sleep_until};
 
-use crate::error::ApiError;
+use crate::{error::ApiError, state::AppState};
 
 /// How long the caller waits at most.
 pub(super) const BUDGET: Duration = Duration::from_secs(5);
@@ -26,9 +25,9 @@ const TRIES: [Duration; 4] =
 
 /// Publishes; every try has the same id, so the log has it once.
 pub(super) async fn publish(
-    broker: &Broker,
+    state: &AppState,
     subject: ChatSubject,
-    headers: HeaderMap,
+    mut headers: HeaderMap,
     body: Bytes,
     deadline: Instant,
 ) -> Result<PublishAck, ApiError> {
@@ -40,7 +39,7 @@ pub(super) async fn publish(
         let next_try = tries.peek().copied().unwrap_or(deadline).min(deadline);
         tokio::select! {
             Some(answer) = waiting.next(), if !waiting.is_empty() => match answer {
-                Ok(ack) => return Ok(ack),
+                Ok(ack) => return Ok(noted(state, ack)),
                 Err(error) => may_be_stored |= judge(error)?,
             },
             () = sleep_until(next_try) => {
@@ -48,15 +47,22 @@ pub(super) async fn publish(
                     return Err(gave_up(may_be_stored || !waiting.is_empty()));
                 }
                 tries.next();
-                // Without a connection it would only wait in a queue, and be sent when nobody expects it.
-                if broker.is_connected() {
+                // Without a connection it would only wait in a queue, and be sent when nobody expects it; over a new one
+                // it might get a number that was given before.
+                if state.broker.is_connected() && state.log.is_open() {
+                    headers.insert(header::TIMINGLE_PUBLISHED, state.clock.now().to_string());
                     let published =
-                        broker.js.publish_with_headers(subject.to_string(), headers.clone(), body.clone()).await;
+                        state.broker.js.publish_with_headers(subject.to_string(), headers.clone(), body.clone()).await;
                     waiting.push(async move { published?.await });
                 }
             }
         }
     }
+}
+
+fn noted(state: &AppState, ack: PublishAck) -> PublishAck {
+    state.log.saw(ack.sequence);
+    ack
 }
 
 /// Whether a try that failed may still have been stored; an error when it is sure that it can not be.

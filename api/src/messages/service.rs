@@ -5,6 +5,7 @@ use chat_store::{Found, Window};
 use schema::{
     envelope::{Body, Headers},
     frame::history::HistoryItem,
+    header,
     id::{MessageId, RoomId},
     problem::Code,
     subject::ChatSubject,
@@ -96,8 +97,11 @@ pub(super) async fn into_log(
     if is_resend {
         refuse_unsettled(state).await?;
     }
-    let headers = Headers { sender: Some(caller.user_id), gateway: None, is_resend, is_moderator }.to_map(body.id());
-    let ack = publish(&state.broker, ChatSubject(body.room_id()), headers, body.to_bytes(), deadline).await?;
+    state.log.may_send().map_err(|code| ApiError::refused(code, code.title()))?;
+    let headers = Headers { sender: Some(caller.user_id), gateway: None, is_resend, is_moderator };
+    let mut headers = headers.to_map(body.id());
+    headers.insert(header::TIMINGLE_ACCEPTED, state.clock.now().to_string());
+    let ack = publish(state, ChatSubject(body.room_id()), headers, body.to_bytes(), deadline).await?;
     // It is in the log; only its time is missing for the answer.
     let read = timeout_at(deadline, log::acknowledged(&state.broker, ack.sequence)).await;
     let Ok(Ok(logged)) = read else {

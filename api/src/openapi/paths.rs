@@ -235,6 +235,8 @@ fn messages() -> Vec<Operation> {
                 Code::TempIdReused,
                 Code::Conflict,
                 Code::NotSettled,
+                Code::Backlog,
+                Code::LogBehind,
                 Code::Unknown,
             ]),
         op("message", "get", "/rooms/{room_id}/messages/{message_id}", "HistoryItem", "One message")
@@ -254,6 +256,7 @@ fn changes_of_messages() -> Vec<Operation> {
         Code::Conflict,
         Code::NotSettled,
         Code::Backlog,
+        Code::LogBehind,
         Code::Unknown,
     ];
     vec![

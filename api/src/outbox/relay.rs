@@ -2,19 +2,24 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use async_nats::{HeaderMap, jetstream};
+use async_nats::{
+    HeaderMap,
+    jetstream::{self, context::PublishErrorKind},
+};
 use futures_util::future::join_all;
 use ops::{
     broker::Broker,
     clock::Clock,
     database::Pool,
+    log_health::LogHealth,
     mutant::{self, Mutant},
 };
 use parking_lot::Mutex;
-use schema::{clock::Timestamp, postgres::OUTBOX_CHANNEL};
+use schema::{clock::Timestamp, postgres::OUTBOX_CHANNEL, subject::ChatSubject};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::{
     sync::watch,
@@ -33,12 +38,24 @@ use crate::state::AppState;
 pub(crate) struct Relay {
     pg: Pool,
     broker: Broker,
+    log: Arc<LogHealth>,
     clock: Clock,
     /// None where a pooler is between.
     listen_options: Option<PgConnectOptions>,
     wake: watch::Sender<()>,
     /// Lanes whose row was refused, and until when they are left alone: the others go on.
     deferred: Mutex<HashMap<Uuid, Instant>>,
+}
+
+/// Why a row is not published.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// A new number in the log might be one that was given before.
+    #[error("the log takes nothing now")]
+    Closed,
+    /// The broker's word, or that it said none.
+    #[error(transparent)]
+    Publish(#[from] jetstream::context::PublishError),
 }
 
 /// What became of one try to take a lane.
@@ -57,6 +74,8 @@ const LANES_AT_ONCE: usize = 3;
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// How long one publish may wait for its answer. The lane's writers wait as long.
 const ACK_WITHIN: Duration = Duration::from_secs(2);
+/// How long a row of a room waits for its log to be open: after a reconnect that takes a moment.
+const OPEN_WITHIN: Duration = Duration::from_millis(200);
 /// How long a lane is left alone whose row was refused.
 const DEFERRED_FOR: Duration = Duration::from_secs(5);
 /// How long to wait before listening again.
@@ -67,6 +86,7 @@ impl Relay {
         Self {
             pg: state.pg.clone(),
             broker: state.broker.clone(),
+            log: Arc::clone(&state.log),
             clock: state.clock,
             listen_options,
             wake: watch::Sender::new(()),
@@ -177,11 +197,15 @@ impl Relay {
 }
 
 impl Publish for Relay {
-    type Refusal = jetstream::context::PublishError;
+    type Refusal = Refusal;
 
     async fn publish(&self, row: &Row) -> Result<(), Self::Refusal> {
         if mutant::is(Mutant::OutboxMarkFirst) && !self.broker.is_connected() {
             return Ok(());
+        }
+        let is_for_log = ChatSubject::parse(&row.subject).is_some();
+        if is_for_log && timeout(OPEN_WITHIN, self.log.open()).await.is_err() {
+            return Err(Refusal::Closed);
         }
         let mut headers = HeaderMap::new();
         for (name, value) in row.headers.as_object().into_iter().flatten() {
@@ -192,20 +216,27 @@ impl Publish for Relay {
             self.broker.js.publish_with_headers(row.subject.clone(), headers, body).await?.await
         };
         match timeout(ACK_WITHIN, published).await {
-            Ok(answer) => answer.map(drop),
-            Err(_elapsed) => Err(jetstream::context::PublishErrorKind::TimedOut.into()),
+            Ok(Ok(ack)) => {
+                if is_for_log {
+                    self.log.saw(ack.sequence);
+                }
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error.into()),
+            Err(_elapsed) => Err(jetstream::context::PublishError::from(PublishErrorKind::TimedOut).into()),
         }
     }
 }
 
 /// A row that was refused waits longer than one that nobody answered for.
-fn deferral(error: &jetstream::context::PublishError) -> Duration {
+fn deferral(error: &Refusal) -> Duration {
     if is_away(error) { POLL_EVERY / 2 } else { DEFERRED_FOR }
 }
 
 /// Whether it says nothing against the row.
-fn is_away(error: &jetstream::context::PublishError) -> bool {
-    use jetstream::context::PublishErrorKind as Kind;
+fn is_away(error: &Refusal) -> bool {
+    use PublishErrorKind as Kind;
+    let Refusal::Publish(error) = error else { return true };
     match error.kind() {
         Kind::StreamNotFound | Kind::TimedOut | Kind::BrokenPipe | Kind::MaxAckPending => true,
         Kind::WrongLastMessageId | Kind::WrongLastSequence | Kind::MaxPayloadExceeded | Kind::Other => false,

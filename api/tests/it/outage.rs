@@ -115,3 +115,39 @@ async fn a_full_log_refuses_and_says_so(pool: PgPool) {
     let body = json!({"temp_id": "a-1", "content": "hi"});
     refused(ann.post(&format!("/rooms/{room}/messages"), body).await, 503, "backlog").await;
 }
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_log_whose_numbers_went_back_takes_nothing_until_they_go_on(pool: PgPool) {
+    let api = TestApi::start(pool).await;
+    let ann = api.user("ann").await;
+    let room = ann.makes_room(&[]).await;
+    api.published().await;
+    ann.says(room, "a-1", "hi").await;
+    // An older copy is put in the log's place while the link is gone.
+    api.nats_gate.shut();
+    eventually("it is noticed", async || (api.ops("/readyz").send().await.unwrap().status() == 503).then_some(()))
+        .await;
+    let operator = api.jetstream("operator").await;
+    let worker = api.jetstream("worker").await;
+    operator.delete_stream(CHAT_MESSAGES).await.unwrap();
+    stream::ensure_all(&worker, Sizes::default(), 0).await.unwrap();
+    api.nats_gate.open();
+    let path = format!("/rooms/{room}/messages");
+    let said = async |temp_id: &str| ann.post(&path, json!({"temp_id": temp_id, "content": "hello?"})).await;
+    eventually("it is told", async || {
+        let answer: serde_json::Value = said("a-2").await.json().await.unwrap();
+        (answer["code"] == "log_behind").then_some(())
+    })
+    .await;
+    // What is told of changes goes on; what would be a line in the room waits.
+    ann.makes_event("behind", &[]).await;
+    eventually("the event is told of", async || (api.unpublished().await == 1).then_some(())).await;
+    let last = async || operator.get_stream(CHAT_MESSAGES).await.unwrap().cached_info().state.last_sequence;
+    assert_eq!(last().await, 0, "a number that was given before is not given again");
+
+    operator.get_stream(CHAT_MESSAGES).await.unwrap().purge().sequence(1_000_000).await.unwrap();
+    api.published().await;
+    let again =
+        eventually("it is open", async || Some(said("a-2").await).filter(|answer| answer.status() == 201)).await;
+    assert!(read(again, 201).await["seq"].as_u64().unwrap() >= 1_000_000);
+}

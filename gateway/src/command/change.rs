@@ -13,7 +13,7 @@ use schema::{
 
 use super::{
     refuse,
-    send::{Draft, submit, take_place},
+    send::{Draft, Place, submit, take_place},
 };
 use crate::{connection::Connection, hub::Seat, publisher::Question};
 
@@ -41,13 +41,13 @@ pub(crate) enum How {
 pub(crate) async fn change_in_turn(connection: &Connection, room: RoomId, change: Change) {
     let Ok(permit) = Arc::clone(&connection.unanswered).acquire_owned().await else { return };
     let temp_id: String = change.temp_id.clone().into();
-    let Some((user_id, seat)) = take_place(connection, room, &temp_id) else { return };
+    let is_resend = change.is_resend;
+    let Some(Place { user_id, seat, is_closed }) = take_place(connection, room, &temp_id, is_resend) else { return };
     let question = match question(&seat, user_id, &change) {
         Ok(question) => question,
         Err((code, detail)) => return refuse(connection, code, detail, Some(room), Some(temp_id)),
     };
-    let is_resend = change.is_resend;
-    let draft = Draft { body: body(&seat, room, change), temp_id, is_resend, question };
+    let draft = Draft { body: body(&seat, room, change), temp_id, is_resend, is_closed, question };
     submit(connection, user_id, draft, permit);
 }
 

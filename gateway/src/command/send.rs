@@ -39,7 +39,8 @@ pub(crate) async fn send_in_turn(connection: &Connection, room: RoomId, said: Sa
 /// Hands a message to the publisher, or says why not.
 pub(crate) fn send(connection: &Connection, room: RoomId, said: Said, permit: OwnedSemaphorePermit) {
     let temp_id: String = said.temp_id.clone().into();
-    let Some((user_id, seat)) = take_place(connection, room, &temp_id) else { return };
+    let is_resend = said.is_resend;
+    let Some(Place { user_id, seat, is_closed }) = take_place(connection, room, &temp_id, is_resend) else { return };
     let id = MessageId::of(Kind::Message, seat.me, room, &said.temp_id);
     let body = Body::Message {
         room_id: room,
@@ -51,7 +52,7 @@ pub(crate) fn send(connection: &Connection, room: RoomId, said: Said, permit: Ow
         message_type: said.message_type,
         reply_to_id: said.reply_to_id,
     };
-    submit(connection, user_id, Draft { body, temp_id, is_resend: said.is_resend, question: None }, permit);
+    submit(connection, user_id, Draft { body, temp_id, is_resend, is_closed, question: None }, permit);
 }
 
 /// Something that is ready for the log, or nearly so.
@@ -60,11 +61,22 @@ pub(super) struct Draft {
     pub(super) body: Body,
     pub(super) temp_id: String,
     pub(super) is_resend: bool,
+    pub(super) is_closed: bool,
     pub(super) question: Option<Question>,
 }
 
-/// Takes the sender's place in both rates; or says why there is none, or why nothing is sent now.
-pub(super) fn take_place(connection: &Connection, room: RoomId, temp_id: &str) -> Option<(UserId, Seat)> {
+/// Where somebody sends from.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) user_id: UserId,
+    pub(super) seat: Seat,
+    /// Whether nothing may be published now.
+    pub(super) is_closed: bool,
+}
+
+/// Takes the sender's place in both rates; or says why there is none, or why nothing is sent now: but what is sent again
+/// may be stored already, and is looked up before anything is said of it.
+pub(super) fn take_place(connection: &Connection, room: RoomId, temp_id: &str, is_resend: bool) -> Option<Place> {
     let identity = connection.socket.identity()?;
     let seat = connection.socket.seat(room);
     let refuse = |code: Code| refuse(connection, code, code.title(), Some(room), Some(temp_id.to_owned()));
@@ -72,7 +84,10 @@ pub(super) fn take_place(connection: &Connection, room: RoomId, temp_id: &str) -
         refuse(Code::NotJoined);
         return None;
     };
-    if let Err(code) = may_send(connection, &seat) {
+    let hindrance = may_send(connection, &seat).err();
+    if let Some(code) = hindrance
+        && !is_resend
+    {
         refuse(code);
         return None;
     }
@@ -84,15 +99,26 @@ pub(super) fn take_place(connection: &Connection, room: RoomId, temp_id: &str) -
             return None;
         }
     }
-    Some((identity.user_id, seat))
+    Some(Place { user_id: identity.user_id, seat, is_closed: hindrance.is_some() })
 }
 
 /// Hands something to the publisher.
 pub(super) fn submit(connection: &Connection, user_id: UserId, draft: Draft, permit: OwnedSemaphorePermit) {
-    let Draft { body, temp_id, is_resend, question } = draft;
+    let Draft { body, temp_id, is_resend, is_closed, question } = draft;
     let (socket, begun_at) = (Arc::clone(&connection.socket), Instant::now());
-    let is_moderator = false;
-    let outgoing = Outgoing { socket, user_id, body, temp_id, is_resend, question, is_moderator, begun_at, permit };
+    let outgoing = Outgoing {
+        socket,
+        user_id,
+        body,
+        temp_id,
+        is_resend,
+        is_closed,
+        question,
+        is_moderator: false,
+        accepted_at: connection.gateway.clock.now(),
+        begun_at,
+        permit,
+    };
     connection.gateway.publisher.submit(&connection.gateway, outgoing);
 }
 

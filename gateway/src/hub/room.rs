@@ -12,6 +12,7 @@ use async_nats::Message;
 use bytes::{Bytes, BytesMut};
 use chat_store::Found;
 use foldhash::HashSet;
+use ops::telemetry::HOP;
 use parking_lot::{Mutex, MutexGuard};
 use schema::{
     envelope::{Head, Kind},
@@ -196,6 +197,9 @@ impl Room {
         }
         state.ring.push(self.id, frame);
         let slices = Self::push(&state, &out);
+        let said = message.id().map(tracing::field::display);
+        let sockets = || state.slices.iter().map(|(_, members)| members).sum::<usize>();
+        tracing::debug!(target: HOP, { message.id = said, sockets = sockets() }, "delivered");
         drop(state);
         self.kick(&slices);
     }

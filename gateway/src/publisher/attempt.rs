@@ -8,7 +8,9 @@ use bytes::Bytes;
 use ops::mutant::{self, Mutant};
 use rand::RngExt as _;
 use schema::{
+    clock::Timestamp,
     envelope::Headers,
+    header,
     id::MessageId,
     problem::Code,
     subject::{ChatSubject, GatewayId},
@@ -124,13 +126,16 @@ impl Attempt {
         self.again_at = now + within;
     }
 
-    /// What one try publishes.
-    pub(super) fn message(&mut self) -> (Subject, HeaderMap, Bytes) {
+    /// What one try publishes, at `now`.
+    pub(super) fn message(&mut self, now: Timestamp) -> (Subject, HeaderMap, Bytes) {
         self.tries += 1;
         self.open += 1;
         let later = || AGAIN_LATER.mul_f64(rand::rng().random_range(0.8..1.2));
         self.again_at = Instant::now() + if self.tries <= 2 { AGAIN_SOON } else { later() };
-        (self.subject.clone(), self.headers.to_map(self.outgoing.body.id()), self.body.clone())
+        let mut headers = self.headers.to_map(self.outgoing.body.id());
+        headers.insert(header::TIMINGLE_ACCEPTED, self.outgoing.accepted_at.to_string());
+        headers.insert(header::TIMINGLE_PUBLISHED, now.to_string());
+        (self.subject.clone(), headers, self.body.clone())
     }
 
     /// Whether another try is due; it is not due again before it was made.
@@ -164,7 +169,9 @@ impl Attempt {
 
     /// What is said when the time is over.
     pub(super) fn last_word(&self) -> Outcome {
-        if (self.is_doubtful || self.open > 0) && !mutant::is(Mutant::TimeoutIsFailed) {
+        // What was never tried may be sent again just as well, and sounds no worse than an outage does.
+        let nobody_knows = self.is_doubtful || self.open > 0 || self.tries == 0;
+        if nobody_knows && !mutant::is(Mutant::TimeoutIsFailed) {
             Outcome::Unknown
         } else {
             Outcome::Failed(Code::Unavailable, "the log takes nothing now".into())

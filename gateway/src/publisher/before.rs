@@ -37,6 +37,8 @@ pub(super) async fn begin(gateway: Arc<Gateway>, mut outgoing: Outgoing) {
             Ok(Some(found)) => {
                 return finish(&gateway, &outgoing, &Outcome::Sent { seq: found.seq, is_duplicate: true });
             }
+            // It may be in the log, although nothing may be added there: that is no failure.
+            Ok(None) if outgoing.is_closed => return finish(&gateway, &outgoing, &Outcome::Unknown),
             Ok(None) if gateway.health.is_settled() => {}
             Ok(None) | Err(()) => {
                 let unknown = Outcome::Failed(Code::NotSettled, "whether it is stored is not known yet".into());
@@ -47,6 +49,10 @@ pub(super) async fn begin(gateway: Arc<Gateway>, mut outgoing: Outgoing) {
     if let Some(question) = outgoing.question {
         match answer(&gateway, &outgoing, question).await {
             Ok(is_moderator) => outgoing.is_moderator = is_moderator,
+            // Whether its first try got further is not known.
+            Err((Code::Unavailable, _)) if outgoing.is_resend => {
+                return finish(&gateway, &outgoing, &Outcome::Unknown);
+            }
             Err((code, detail)) => return finish(&gateway, &outgoing, &Outcome::Failed(code, detail)),
         }
     }

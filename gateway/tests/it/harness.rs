@@ -350,6 +350,12 @@ impl Scene {
         self.operator.js.get_stream(stream::CHAT_MESSAGES).await.unwrap()
     }
 
+    /// Puts a log in the log's place that has given no number yet.
+    pub(crate) async fn forget_the_log(&self) {
+        self.operator.js.delete_stream(stream::CHAT_MESSAGES).await.unwrap();
+        stream::ensure_all(&self.worker.js, Sizes::default(), 0).await.unwrap();
+    }
+
     /// How many messages the log holds.
     pub(crate) async fn log_len(&self) -> u64 {
         self.log().await.cached_info().state.messages

@@ -200,6 +200,27 @@ async fn a_log_whose_numbers_went_back_takes_no_messages(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn what_waits_for_the_link_is_not_published_into_an_older_copy_of_the_log(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let (gateway, wire) = on_a_wire_with(&scene, |config| config.publish_within = ms(2_000)).await;
+    let (ann, _ben, room) = scene.pair().await;
+    let mut phone = gateway.phone_in(&ann, room).await;
+    // No mark in the store says so yet: the gateway itself has seen these numbers.
+    for n in 0..3 {
+        phone.sends(room, &format!("a-{n}"), "hi").await;
+    }
+    wire.cut().await;
+    is_connected(&gateway.gateway.broker, false).await;
+    phone.send(room, "b", "said while the link was gone").await;
+    scene.forget_the_log().await;
+    wire.mend();
+    assert_eq!(phone.status("b", "unknown").await["retry"], json!(true));
+    assert_eq!(scene.log_len().await, 0, "its number would be one that was given before");
+    phone.send(room, "c", "hi").await;
+    assert_eq!(phone.failed("c").await, ("log_behind".into(), true));
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_worker_that_is_far_behind_closes_the_log_to_new_messages(pool: PgPool) {
     let scene = Scene::sized(pool, Sizes { chat_age_max: Duration::from_hours(1), ..Sizes::default() }).await;
     let (ann, ben, room) = scene.pair().await;

@@ -83,6 +83,28 @@ async fn a_resend_waits_while_the_worker_is_behind(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_resend_is_not_called_failed_because_nothing_may_be_sent_now(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let gateway = scene.gateway().await;
+    let (ann, _ben, room) = scene.pair().await;
+    let mut phone = gateway.phone_in(&ann, room).await;
+    let seq = phone.sends(room, "a-1", "hi").await;
+    scene.work().await;
+    // The log's numbers went back.
+    scene.store.raise_high_water(1_000).await.unwrap();
+    let closed = scene.gateway_that_is_red().await;
+    eventually("the gateway has compared", async || closed.gateway.health.is_behind().then_some(())).await;
+    let mut phone = closed.phone_in(&ann, room).await;
+    resend(&mut phone, room, "a-1", "hi").await;
+    let stored = phone.any_status("a-1").await;
+    assert_eq!((&stored["status"], &stored["seq"]), (&json!("sent"), &json!(seq)));
+    resend(&mut phone, room, "a-2", "hi").await;
+    let unknown = phone.any_status("a-2").await;
+    assert_eq!((&unknown["status"], &unknown["retry"]), (&json!("unknown"), &json!(true)));
+    assert_eq!(scene.log_len().await, 1, "it is not published");
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn the_second_seq_of_an_id_is_a_skip_wherever_it_is_read(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let gateway = scene.gateway().await;

@@ -177,7 +177,7 @@ impl Intent {
             Word::Failed { ref code, retry, retry_after_ms } => {
                 self.is_unanswered = false;
                 self.was_held_up = true;
-                if self.place().is_some() {
+                if self.place().is_some() && code != "not_settled" {
                     return Err(format!("{temp_id} failed with {code} after {:?}", self.outcome));
                 }
                 if retry {
