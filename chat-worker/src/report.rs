@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 
 use async_nats::Client;
 use bytes::Bytes;
-use ops::lifecycle::Lifecycle;
+use ops::{lifecycle::Lifecycle, telemetry::HOP};
 use schema::{
     saved::{Refused, Saved, SavedReport},
     subject::{GatewayId, SavedSubject},
@@ -64,6 +64,9 @@ impl Gathered for Reports {
     fn into_messages(self) -> Vec<(String, Bytes)> {
         let mut messages = Vec::with_capacity(self.by_gateway.len());
         for (gateway, report) in self.by_gateway {
+            for saved in &report.saved {
+                tracing::debug!(target: HOP, { message.id = %saved.id }, "reported saved");
+            }
             let subject = SavedSubject(gateway).to_string();
             let body = |part| serde_json::to_vec(&part).expect("ids and numbers serialise").into();
             messages.extend(parts(&report).map(|part| (subject.clone(), body(part))));

@@ -1,5 +1,9 @@
 //! `chat-worker trace`: the way of one message, hop by hop, as far as anything was written down about it. What was not
-//! is said to be unknown: rows and envelopes are the same at every delivery, so they hold no time of a process.
+//! is said to be unknown: rows are the same at every delivery, so they hold no time of a process; logs may.
+
+mod lines;
+
+use std::path::PathBuf;
 
 use async_nats::HeaderMap;
 use chat_store::{Found, MessageStore};
@@ -30,6 +34,9 @@ pub struct Arguments {
     /// As one JSON document.
     #[arg(long)]
     json: bool,
+    /// A log of a gateway or worker, which may say more; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    logs: Vec<PathBuf>,
 }
 
 /// What was never written down.
@@ -66,7 +73,10 @@ pub async fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<Concl
         Some(_) => None,
         None => search(&broker, CHAT_DEAD, DeadSubject::ALL, 1, &dead_letter::kept_as(header::NATS_MSG_ID), id).await?,
     };
-    let hops = hops(store.as_ref(), found.as_ref(), logged.as_ref(), dead.as_ref(), floor).await?;
+    let mut hops = hops(store.as_ref(), found.as_ref(), logged.as_ref(), dead.as_ref(), floor).await?;
+    for line in lines::read(&arguments.logs, id)? {
+        add(&mut hops, &line);
+    }
     let is_known = found.is_some() || logged.is_some() || dead.is_some();
     tell(id, found.as_ref(), &hops, arguments.json);
     if !is_known {
@@ -116,7 +126,11 @@ async fn hops(
         None => format!("by {UNKNOWN}: the log no longer has its headers"),
     };
     let resent = if header(header::TIMINGLE_RESEND).is_some() { ", as a resend" } else { "" };
-    let mut hops = vec![Hop::new("accepted", None, format!("{by}{resent}")), Hop::new("published", None, by)];
+    let time = |name| header(name).map(visible);
+    let mut hops = vec![
+        Hop::new("accepted", time(header::TIMINGLE_ACCEPTED), format!("{by}{resent}")),
+        Hop::new("published", time(header::TIMINGLE_PUBLISHED), by),
+    ];
     let seq = found.map(|found| found.seq).or_else(|| logged.map(|message| message.seq));
     let logged_at = found.map(|found| found.created_at).or_else(|| logged.map(|message| message.stored_at));
     match (seq, logged_at, dead) {
@@ -124,6 +138,7 @@ async fn hops(
             let where_from = if logged.is_some() { "" } else { ", which has aged out of it" };
             hops.push(Hop::new("in the log", Some(at.to_string()), format!("seq {seq}{where_from}")));
             hops.push(Hop::new("republished", None, "by the broker, once it was in the log"));
+            hops.push(Hop::new("delivered", None, "to the room's sockets of each gateway"));
         }
         (_, _, Some(dead)) => {
             let at = text(&dead.headers, header::DEAD_TIME).map(visible);
@@ -154,6 +169,26 @@ async fn hops(
     }
     hops.push(Hop::new("reported saved", None, "a hint to the gateway, which nobody keeps"));
     Ok(hops)
+}
+
+/// Adds what a log says: to the hop that it knows better, or as one more.
+fn add(hops: &mut Vec<Hop>, line: &lines::Line) {
+    let by = match line.sockets {
+        Some(sockets) => format!("{} to {sockets} sockets", line.process),
+        None => line.process.clone(),
+    };
+    let Some(last) = hops.iter().rposition(|hop| hop.name == line.hop) else { return };
+    match hops.get_mut(last) {
+        Some(hop) if hop.at.is_none() => {
+            hop.at = Some(line.at.clone());
+            hop.detail = format!("{}: {by}", hop.detail);
+        }
+        Some(hop) => {
+            let again = Hop::new(hop.name, Some(line.at.clone()), by);
+            hops.insert(last + 1, again);
+        }
+        None => {}
+    }
 }
 
 fn tell(id: MessageId, found: Option<&Found>, hops: &[Hop], as_json: bool) {

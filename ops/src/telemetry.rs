@@ -10,6 +10,9 @@ use crate::database;
 /// What is logged unless told otherwise.
 const LOG_DEFAULT: &str = "info";
 
+/// The target of lines that tell where single messages are: `info,hop=debug` logs them.
+pub const HOP: &str = "hop";
+
 /// What is logged.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LogSettings {

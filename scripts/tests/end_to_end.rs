@@ -16,3 +16,5 @@ mod retry;
 mod start;
 #[path = "end_to_end/talk.rs"]
 mod talk;
+#[path = "end_to_end/trace.rs"]
+mod trace;

@@ -6,6 +6,7 @@ use chat_store::{Entry, MessageStore, Outcome, StoreError};
 use ops::{
     clock::Clock,
     mutant::{self, Mutant},
+    telemetry::HOP,
 };
 use schema::{
     envelope::{self, Headers, Kind},
@@ -67,6 +68,7 @@ impl Job for MessageJob {
     }
 
     fn saved(&self, delivery: &Delivery, entry: &Entry, seq: u64) {
+        tracing::debug!(target: HOP, { message.id = %entry.body.id() }, "in the store");
         self.high_water.stored(delivery.seq);
         match entry.body.kind() {
             Kind::Message | Kind::MessageUpdated | Kind::MessageDeleted | Kind::System => {

@@ -10,7 +10,7 @@ use std::{
 
 use async_nats::jetstream::stream::Config;
 use schema::{
-    id::{RoomId, UserId},
+    id::{MessageId, RoomId, UserId},
     stream::{self, CHAT_DEAD, CHAT_MESSAGES, EVENTS},
 };
 use scripts::stack::test_env;
@@ -291,6 +291,34 @@ async fn the_way_of_a_message_is_told_and_nothing_is_made_up(pool: PgPool) {
     assert_eq!(hop("accepted")["detail"], "by the gateway gw-1");
     assert_eq!((&hop("in the log")["at"], &hop("in the store")["at"]), (&logged_at.to_string().into(), &Value::Null));
     assert_eq!(hop("in the store")["detail"], "it is there, and acknowledged");
+    // What processes have logged of it, and of others.
+    let line = |at: &str, hop: &str, id: &MessageId, more: &str| {
+        format!(r#"{{"timestamp":"{at}","level":"DEBUG","message":"{hop}","message.id":"{id}",{more}"target":"hop"}}"#)
+    };
+    let id = &world.plain.id;
+    let lines = [
+        "no json at all".to_owned(),
+        line("2026-01-01T00:00:00.1Z", "delivered", id, r#""sockets":3,"#),
+        line("2026-01-01T00:00:00.2Z", "delivered", &MessageId::random(), r#""sockets":9,"#),
+        line("2026-01-01T00:00:00.3Z", "in the store", id, ""),
+        line("2026-01-01T00:00:00.4Z", "reported saved", id, ""),
+        line("2026-01-01T00:00:00.5Z", "in the store", id, ""),
+    ];
+    let file = std::env::temp_dir().join(format!("gateway-7-{id}.log"));
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let said = program.says(&["trace", &id.to_string(), "--json", "--logs", file.to_str().unwrap()]).await;
+    std::fs::remove_file(&file).unwrap();
+    let trace: Value = serde_json::from_str(&said.answer).unwrap();
+    let hops = trace["hops"].as_array().unwrap();
+    let times: Vec<_> = hops.iter().skip(4).map(|hop| (hop["hop"].as_str().unwrap(), hop["at"].as_str())).collect();
+    let expected = [
+        ("delivered", Some("2026-01-01T00:00:00.1Z")),
+        ("in the store", Some("2026-01-01T00:00:00.3Z")),
+        ("in the store", Some("2026-01-01T00:00:00.5Z")),
+        ("reported saved", Some("2026-01-01T00:00:00.4Z")),
+    ];
+    assert_eq!(times, expected, "{trace}");
+    assert!(hops[4]["detail"].as_str().unwrap().ends_with("to 3 sockets"), "{trace}");
     let unheard = RoomId::random().to_string();
     assert_eq!(program.says(&["trace", &unheard]).await.code, Some(1));
     // What was given up is found too.

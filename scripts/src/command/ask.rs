@@ -17,8 +17,12 @@ pub(super) struct Arguments {
 
 /// Ends as the worker's command does.
 pub(super) fn run(command: &str, arguments: &Arguments) -> Result<ExitCode> {
-    let arguments: Vec<&str> = [command].into_iter().chain(arguments.arguments.iter().map(String::as_str)).collect();
-    let status = Stack::at(workspace::run_dir()).run_beside("chat-worker-1", &arguments)?;
+    let stack = Stack::at(workspace::run_dir());
+    let mut arguments: Vec<&str> =
+        [command].into_iter().chain(arguments.arguments.iter().map(String::as_str)).collect();
+    let logs: Vec<_> = if command == "trace" { stack.logs_of(&["gateway", "chat-worker"])? } else { Vec::new() };
+    arguments.extend(logs.iter().flat_map(|file| ["--logs", file.as_str()]));
+    let status = stack.run_beside("chat-worker-1", &arguments)?;
     let code = status.code().context("the worker's program was killed")?;
     Ok(ExitCode::from(u8::try_from(code)?))
 }

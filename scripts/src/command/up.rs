@@ -1,6 +1,6 @@
 //! `cargo x up`: from nothing to a running stack.
 
-use std::{process::ExitCode, thread, time::Duration};
+use std::{env, process::ExitCode, thread, time::Duration};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -50,14 +50,21 @@ enum Limits {
     Off,
 }
 
+const LOG: &str = "TIMINGLE_LOG";
+/// With what `cargo x trace` reads, too.
+const FOR_TRACE: &str = "info,hop=debug";
+
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     interrupt::catch()?;
-    let plan = Plan::new(&workspace::run_dir())
+    let mut plan = Plan::new(&workspace::run_dir())
         .store(arguments.store)
         .gateways(arguments.gateways)
         .workers(arguments.workers)
         .limits(arguments.limits == Limits::On)
         .ports(arguments.ports);
+    if env::var_os(LOG).is_none() {
+        plan = plan.env("gateway", LOG, FOR_TRACE).env("chat-worker", LOG, FOR_TRACE);
+    }
     // Before a build of minutes, not after it.
     stack::check(&plan)?;
     let stack = stack::start(&plan.binaries(build::binaries(arguments.release)?))?;

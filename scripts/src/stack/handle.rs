@@ -64,6 +64,13 @@ impl Stack {
         self.run_dir.log_file(name)
     }
 
+    /// The logs of all processes of these kinds.
+    pub fn logs_of(&self, kinds: &[&str]) -> Result<Vec<String>> {
+        let names = self.run_dir.records()?.into_iter().map(|record| record.process.name);
+        let wanted = names.filter(|name| kinds.contains(&kind_of(name)));
+        Ok(wanted.map(|name| self.log_file(&name).display().to_string()).collect())
+    }
+
     /// Kills the process `name` (`SIGKILL`) and returns when it is gone.
     pub fn kill9(&self, name: &str) -> Result<()> {
         self.record(name)?.kill()
@@ -106,9 +113,12 @@ impl Stack {
         }
     }
 
-    /// Runs the program of the process `name` once more, with its settings and other `arguments`, here and now.
+    /// Runs the program of the process `name` once more, with its settings and other `arguments`, here and now. Of its
+    /// log only what is wrong is shown beside its answer.
     pub(crate) fn run_beside(&self, name: &str, arguments: &[&str]) -> Result<ExitStatus> {
-        self.record(name)?.process.run_beside(arguments)
+        let mut process = self.record(name)?.process;
+        process.environment.extend(owned(&[("TIMINGLE_LOG", "warn")]));
+        process.run_beside(arguments)
     }
 
     /// Runs the program of the process `name` once more, with its settings, `settings` on top and other `arguments`, to its
