@@ -28,11 +28,12 @@ pub(crate) async fn look_ahead(
     let mut deleted = HashSet::new();
     let known_from = room.deleted_from();
     let frames = u64::try_from(page.messages.len()).unwrap_or(u64::MAX).saturating_add(page.pending);
+    // The room may lag behind what was just read.
+    note(room, &page.messages, &mut deleted);
     // A replay of more is not made.
     if cursor >= known_from || frames > limit::REPLAY_FRAMES_MAX {
         return Ok(deleted);
     }
-    note(room, &page.messages, &mut deleted);
     let mut pending = page.pending;
     let mut last = page.messages.last().map_or(cursor, |message| message.seq);
     while pending > 0 && last < known_from {

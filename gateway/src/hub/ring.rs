@@ -45,6 +45,11 @@ impl Ring {
                 self.forget_text(target);
             }
         }
+        if self.frames.back().is_some_and(|before| frame.prev > before.seq) {
+            // What lies between was never here: who lacks it has to read it.
+            self.frames.clear();
+            self.bytes = 0;
+        }
         self.bytes += frame.bytes.len();
         self.frames.push_back(frame);
         while self.frames.len() > FRAMES_MAX || self.bytes > BYTES_MAX {
@@ -90,5 +95,22 @@ impl Ring {
             self.pushed_at = None;
         }
         is_quiet
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_missed_is_not_passed_over() {
+        let room = RoomId::random();
+        let mut ring = Ring::default();
+        for (seq, prev) in [(5, 3), (6, 5), (10, 9)] {
+            ring.push(room, Rendered::skip(room, seq, prev));
+        }
+        let after = |cursor| ring.after(cursor).map(|frames| frames.len());
+        assert_eq!((after(4), after(6), after(8)), (None, None, None), "of 7 to 9 nothing is here");
+        assert_eq!((after(9), after(10)), (Some(1), None));
     }
 }

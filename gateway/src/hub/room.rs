@@ -190,6 +190,10 @@ impl Room {
         } else {
             Rendered::new(self.id, message, prev, &self.delivery.measure)
         };
+        if prev > state.last {
+            // What was missed may delete something.
+            state.deleted.forget(prev);
+        }
         state.last = message.seq;
         let out = Frame { bytes: frame.bytes.clone(), seq: Some(frame.seq), except: None };
         if let Some(Head { kind: Kind::MessageDeleted, target: Some(target), .. }) = frame.head {
