@@ -37,6 +37,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const AGAIN_SOON: Duration = Duration::from_millis(100);
 /// How long the store may take to say its mark: without a store the log is compared with what this process saw.
 const MARK_WITHIN: Duration = Duration::from_secs(1);
+/// How long the stream may take to say its last number, before it is asked again.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// How old an answer may be to be relied on.
 const FRESH: Duration = Duration::from_secs(5);
 /// A resend that is not in the store may be published while the worker has nothing older than this
@@ -157,7 +159,9 @@ impl LogHealth {
         let link = self.broker.link();
         // Before the stream is asked: what it has given meanwhile is no sign that it went back.
         let greatest = self.greatest.load(Ordering::Relaxed);
-        let stream = match self.broker.js.get_stream(CHAT_MESSAGES).await {
+        // A cluster between two leaders may never answer.
+        let asked = tokio::time::timeout(ANSWER_WITHIN, self.broker.js.get_stream(CHAT_MESSAGES)).await;
+        let stream = match asked.map_err(|_elapsed| "no answer in time".to_owned())? {
             Ok(stream) => stream,
             Err(error) => {
                 if is_absent(error.kind()) {
