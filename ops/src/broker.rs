@@ -122,6 +122,12 @@ impl Broker {
     }
 }
 
+/// Which error JetStream answered a publish with, if that is why it failed.
+pub fn code_of(error: &jetstream::context::PublishError) -> Option<jetstream::ErrorCode> {
+    use std::error::Error as _;
+    error.source().and_then(|source| source.downcast_ref::<jetstream::Error>()).map(jetstream::Error::error_code)
+}
+
 /// The user and password of the first address that has them: async-nats takes none out of an address, and
 /// all servers of a cluster know the same users.
 fn credentials(servers: &[async_nats::ServerAddr]) -> ConnectOptions {

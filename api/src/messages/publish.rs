@@ -5,13 +5,14 @@ use std::time::Duration;
 use async_nats::{
     HeaderMap,
     jetstream::{
-        self, ErrorCode,
+        ErrorCode,
         context::{PublishError, PublishErrorKind},
         publish::PublishAck,
     },
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use ops::broker::code_of;
 use schema::{header, problem::Code, subject::ChatSubject};
 use tokio::time::{Instant, sleep_until};
 
@@ -78,11 +79,6 @@ fn judge(error: PublishError) -> Result<bool, ApiError> {
         | PublishErrorKind::MaxPayloadExceeded
         | PublishErrorKind::Other => Err(refused(error)),
     }
-}
-
-fn code_of(error: &PublishError) -> Option<ErrorCode> {
-    use std::error::Error as _;
-    error.source().and_then(|source| source.downcast_ref::<jetstream::Error>()).map(jetstream::Error::error_code)
 }
 
 fn refused(error: PublishError) -> ApiError {

@@ -8,11 +8,11 @@ use std::{
 
 use async_nats::{
     HeaderMap,
-    jetstream::{self, context::PublishErrorKind},
+    jetstream::{self, ErrorCode, context::PublishErrorKind},
 };
 use futures_util::future::join_all;
 use ops::{
-    broker::Broker,
+    broker::{Broker, code_of},
     clock::Clock,
     database::Pool,
     log_health::LogHealth,
@@ -76,6 +76,8 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 const ACK_WITHIN: Duration = Duration::from_secs(2);
 /// How long a row of a room waits for its log to be open: after a reconnect that takes a moment.
 const OPEN_WITHIN: Duration = Duration::from_millis(200);
+/// How long a lane is left alone whose row nobody took: what waits in it may be that somebody was taken out of a room.
+const AWAY_FOR: Duration = Duration::from_millis(250);
 /// How long a lane is left alone whose row was refused.
 const DEFERRED_FOR: Duration = Duration::from_secs(5);
 /// How long to wait before listening again.
@@ -109,24 +111,26 @@ impl Relay {
         loop {
             // Seen before it drains: a wake-up meanwhile is not missed.
             wake.mark_unchanged();
-            self.drain().await;
-            drop(timeout(POLL_EVERY, wake.changed()).await);
+            let again = if self.drain().await { POLL_EVERY } else { AWAY_FOR };
+            drop(timeout(again, wake.changed()).await);
         }
     }
 
-    /// Takes lanes until none is left.
-    async fn drain(&self) {
+    /// Takes lanes until none is left; says whether it did, and was not stopped by who is away.
+    async fn drain(&self) -> bool {
         // Without a connection a publish only waits: no lane is locked for that.
         while self.broker.is_connected() || mutant::is(Mutant::OutboxMarkFirst) {
             match self.take_lane().await {
                 Ok(Taken::Published) => {}
-                Ok(Taken::Nothing | Taken::Away) => return,
+                Ok(Taken::Nothing) => return true,
+                Ok(Taken::Away) => return false,
                 Err(error) => {
                     tracing::warn!(%error, "outbox: the database is away");
-                    return;
+                    return true;
                 }
             }
         }
+        true
     }
 
     async fn take_lane(&self) -> sqlx::Result<Taken> {
@@ -199,6 +203,13 @@ impl Relay {
 impl Publish for Relay {
     type Refusal = Refusal;
 
+    fn is_of_log(refusal: &Refusal) -> bool {
+        match refusal {
+            Refusal::Closed => true,
+            Refusal::Publish(error) => is_full(error),
+        }
+    }
+
     async fn publish(&self, row: &Row) -> Result<(), Self::Refusal> {
         if mutant::is(Mutant::OutboxMarkFirst) && !self.broker.is_connected() {
             return Ok(());
@@ -230,7 +241,7 @@ impl Publish for Relay {
 
 /// A row that was refused waits longer than one that nobody answered for.
 fn deferral(error: &Refusal) -> Duration {
-    if is_away(error) { POLL_EVERY / 2 } else { DEFERRED_FOR }
+    if is_away(error) { AWAY_FOR } else { DEFERRED_FOR }
 }
 
 /// Whether it says nothing against the row.
@@ -239,6 +250,12 @@ fn is_away(error: &Refusal) -> bool {
     let Refusal::Publish(error) = error else { return true };
     match error.kind() {
         Kind::StreamNotFound | Kind::TimedOut | Kind::BrokenPipe | Kind::MaxAckPending => true,
-        Kind::WrongLastMessageId | Kind::WrongLastSequence | Kind::MaxPayloadExceeded | Kind::Other => false,
+        Kind::WrongLastMessageId | Kind::WrongLastSequence | Kind::MaxPayloadExceeded => false,
+        Kind::Other => is_full(error),
     }
+}
+
+/// Whether the stream has no room for it now.
+fn is_full(error: &jetstream::context::PublishError) -> bool {
+    code_of(error) == Some(ErrorCode::STREAM_STORE_FAILED)
 }

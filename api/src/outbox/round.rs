@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use ops::mutant::{self, Mutant};
-use schema::id::ChangeId;
+use schema::{id::ChangeId, subject::ChatSubject};
 
 use super::repository::Row;
 
@@ -29,6 +29,8 @@ pub(super) trait Publish: Sync {
 
     /// Publishes one row, and waits for the word that it is there.
     fn publish(&self, row: &Row) -> impl Future<Output = Result<(), Self::Refusal>> + Send;
+    /// Whether a refusal is the log's alone: then rows that are not for it go on.
+    fn is_of_log(refusal: &Self::Refusal) -> bool;
 }
 
 /// What came of a round.
@@ -36,20 +38,27 @@ pub(super) trait Publish: Sync {
 pub(super) struct Round<E> {
     /// What was published.
     pub(super) published: Vec<Row>,
-    /// What was not, and why; what comes after it was not tried.
+    /// What was not, and why; what comes after it in the same stream was not tried.
     pub(super) refusal: Option<(ChangeId, E)>,
 }
 
 /// Publishes a lane's rows one after the other, and stops at the first that fails: what comes after it must not overtake.
+/// But a log that takes nothing does not keep back who is told that somebody was taken out of a room.
 pub(super) async fn round<L: Lane, P: Publish>(lane: &mut L, to: &P) -> Result<Round<P::Refusal>, L::Away> {
     let mut round = Round { published: Vec::new(), refusal: None };
     for row in lane.list().await? {
+        if round.refusal.is_some() && ChatSubject::begins(&row.subject) {
+            continue;
+        }
         match to.publish(&row).await {
             Ok(()) => round.published.push(row),
             Err(_) if mutant::is(Mutant::OutboxMarkFirst) => round.published.push(row),
             Err(error) => {
-                round.refusal = Some((row.id, error));
-                break;
+                let is_of_log = P::is_of_log(&error) && ChatSubject::begins(&row.subject);
+                round.refusal.get_or_insert((row.id, error));
+                if !is_of_log {
+                    break;
+                }
             }
         }
     }

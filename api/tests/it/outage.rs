@@ -140,8 +140,19 @@ async fn a_log_whose_numbers_went_back_takes_nothing_until_they_go_on(pool: PgPo
     })
     .await;
     // What is told of changes goes on; what would be a line in the room waits.
-    ann.makes_event("behind", &[]).await;
-    eventually("the event is told of", async || (api.unpublished().await == 1).then_some(())).await;
+    let event = ann.makes_event("behind", &[]).await["id"].as_str().unwrap().to_owned();
+    for title in ["behind", "far behind"] {
+        read(ann.patch(&format!("/events/{event}"), json!({"title": title, "description": title})).await, 200).await;
+    }
+    read(ann.post(&format!("/events/{event}/confirm"), json!({})).await, 200).await;
+    let waiting = async |of: &str| -> i64 {
+        let asked = sqlx::query_scalar("SELECT count(*) FROM outbox WHERE NOT processed AND subject LIKE $1");
+        asked.bind(of).fetch_one(&api.pg).await.unwrap()
+    };
+    let lines = waiting("chat.message.%").await;
+    assert!(lines >= 2, "{lines} lines in the room");
+    eventually("all changes are told of", async || (waiting("event.%").await == 0).then_some(())).await;
+    assert_eq!(waiting("chat.message.%").await, lines);
     let last = async || operator.get_stream(CHAT_MESSAGES).await.unwrap().cached_info().state.last_sequence;
     assert_eq!(last().await, 0, "a number that was given before is not given again");
 

@@ -129,6 +129,10 @@ impl Lane for SimulatedLane {
 impl Publish for World {
     type Refusal = &'static str;
 
+    fn is_of_log(_refusal: &Self::Refusal) -> bool {
+        false
+    }
+
     async fn publish(&self, row: &Row) -> Result<(), &'static str> {
         self.fate.wait(WAIT_MAX).await;
         if self.fate.fault(15) {
