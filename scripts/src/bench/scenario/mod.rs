@@ -11,6 +11,7 @@ mod resync;
 mod stalled;
 mod storm;
 mod subscribe;
+mod worker;
 
 use std::path::Path;
 
@@ -48,6 +49,8 @@ pub(crate) enum Scenario {
     Ladder,
     /// History pages and bookings by REST, beside the bare queries
     Rest,
+    /// A backlog, stored by a worker and by a bare loop of inserts, into both stores
+    Worker,
     /// In a, b and c, servers of other makes too
     Peers,
 }
@@ -72,6 +75,7 @@ impl Scenario {
             Self::Subscribe => "a subscription a room, or one for all",
             Self::Ladder => "the ladder",
             Self::Rest => "REST beside the bare queries",
+            Self::Worker => "a worker beside a bare loop of inserts",
             Self::Peers => "other servers",
         }
     }
@@ -89,6 +93,7 @@ impl Scenario {
             Self::Subscribe => subscribe::measure(programs, arguments, page),
             Self::Ladder => ladder::measure(programs, arguments, page),
             Self::Rest => rest::measure(programs, arguments, page),
+            Self::Worker => worker::measure(programs, arguments, page),
             Self::Peers => Ok(()),
         }
     }
