@@ -43,7 +43,7 @@ const MUTANTS: [Mutant; 13] = [
         breaks: &[Rule::A5, Rule::Wire],
     },
     Mutant { name: "no-message-id", faults: &[Kind::SameTempId, Kind::KillNats], breaks: &[Rule::A1, Rule::A3] },
-    Mutant { name: "timeout-is-failed", faults: &[Kind::HoldGatewayNats, Kind::KillNats], breaks: &[Rule::A2] },
+    Mutant { name: "timeout-is-failed", faults: &[Kind::LateGatewayNats, Kind::HoldGatewayNats], breaks: &[Rule::A2] },
     Mutant { name: "no-removal", faults: &[Kind::Poison, Kind::SlowReader], breaks: &[Rule::A10] },
     Mutant { name: "outbox-mark-first", faults: &[Kind::HoldApiNats, Kind::KillNats], breaks: &[Rule::A8] },
     Mutant { name: "duplicate-replay", faults: &[Kind::KillGateway, Kind::DropSockets], breaks: &[Rule::A5] },

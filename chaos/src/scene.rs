@@ -55,8 +55,8 @@ impl Scene {
         let mut people = Vec::new();
         for n in 0..TALKERS {
             let account = Account::register(&house.rest, &format!("Person {}", n + 1)).await?;
-            // One of them takes `failed` at its word.
-            let phone = if n == TALKERS - 1 { Phone::start_resigned } else { Phone::start };
+            // One at each gateway takes `failed` at its word.
+            let phone = if n + 2 >= TALKERS { Phone::start_resigned } else { Phone::start };
             people.push(Person { phone: phone(&account, &house.gateways, n), account });
         }
         let slow = Account::register(&house.rest, "Slow").await?;
