@@ -65,11 +65,7 @@ pub(crate) struct House {
 impl House {
     /// Starts everything; what an earlier run left in the folder is ended and removed before.
     pub(crate) async fn start(shape: &Shape) -> Result<Self> {
-        let left = Stack::at(&shape.folder);
-        if shape.folder.exists() {
-            left.kill_all()?;
-            left.wipe()?;
-        }
+        Stack::at(&shape.folder).clear()?;
         let mut links = BTreeMap::new();
         for (process, server) in pairs(shape.store, shape.nats_servers) {
             links.insert((process, server), link(&shape.folder, process, server).await?);

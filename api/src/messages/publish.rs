@@ -40,7 +40,7 @@ pub(super) async fn publish(
         let next_try = tries.peek().copied().unwrap_or(deadline).min(deadline);
         tokio::select! {
             Some(answer) = waiting.next(), if !waiting.is_empty() => match answer {
-                Ok(ack) => return Ok(noted(state, ack)),
+                Ok(ack) => return Ok(ack),
                 Err(error) => may_be_stored |= judge(error)?,
             },
             () = sleep_until(next_try) => {
@@ -59,11 +59,6 @@ pub(super) async fn publish(
             }
         }
     }
-}
-
-fn noted(state: &AppState, ack: PublishAck) -> PublishAck {
-    state.log.saw(ack.sequence);
-    ack
 }
 
 /// Whether a try that failed may still have been stored; an error when it is sure that it can not be.

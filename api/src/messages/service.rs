@@ -102,6 +102,7 @@ pub(super) async fn into_log(
     let mut headers = headers.to_map(body.id());
     headers.insert(header::TIMINGLE_ACCEPTED, state.clock.now().to_string());
     let ack = publish(state, ChatSubject(body.room_id()), headers, body.to_bytes(), deadline).await?;
+    state.log.saw(ack.sequence);
     // It is in the log; only its time is missing for the answer.
     let read = timeout_at(deadline, log::acknowledged(&state.broker, ack.sequence)).await;
     let Ok(Ok(logged)) = read else {

@@ -19,7 +19,7 @@ use ops::{
     mutant::{self, Mutant},
 };
 use parking_lot::Mutex;
-use schema::{clock::Timestamp, postgres::OUTBOX_CHANNEL, subject::ChatSubject};
+use schema::{clock::Timestamp, postgres::OUTBOX_CHANNEL};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::{
     sync::watch,
@@ -214,8 +214,7 @@ impl Publish for Relay {
         if mutant::is(Mutant::OutboxMarkFirst) && !self.broker.is_connected() {
             return Ok(());
         }
-        let is_for_log = ChatSubject::parse(&row.subject).is_some();
-        if is_for_log && timeout(OPEN_WITHIN, self.log.open()).await.is_err() {
+        if row.is_for_log() && timeout(OPEN_WITHIN, self.log.open()).await.is_err() {
             return Err(Refusal::Closed);
         }
         let mut headers = HeaderMap::new();
@@ -228,7 +227,7 @@ impl Publish for Relay {
         };
         match timeout(ACK_WITHIN, published).await {
             Ok(Ok(ack)) => {
-                if is_for_log {
+                if row.is_for_log() {
                     self.log.saw(ack.sequence);
                 }
                 Ok(())

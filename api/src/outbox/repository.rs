@@ -1,7 +1,7 @@
 //! SQL of the outbox.
 
 use ops::{clock::Clock, database::Pool};
-use schema::{clock::Timestamp, id::ChangeId, postgres::OUTBOX_CHANNEL};
+use schema::{clock::Timestamp, id::ChangeId, postgres::OUTBOX_CHANNEL, subject::ChatSubject};
 use serde_json::Value;
 use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
@@ -26,6 +26,13 @@ pub(super) struct Row {
     pub(super) headers: Value,
     pub(super) body: String,
     pub(super) created_at: OffsetDateTime,
+}
+
+impl Row {
+    /// Whether the log takes it; anything else goes to whoever listens now.
+    pub(super) fn is_for_log(&self) -> bool {
+        ChatSubject::begins(&self.subject)
+    }
 }
 
 /// Appends `row` at the lane's end, which stays locked until the transaction ends, and wakes the relays then.

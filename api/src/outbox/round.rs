@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use ops::mutant::{self, Mutant};
-use schema::{id::ChangeId, subject::ChatSubject};
+use schema::id::ChangeId;
 
 use super::repository::Row;
 
@@ -47,14 +47,14 @@ pub(super) struct Round<E> {
 pub(super) async fn round<L: Lane, P: Publish>(lane: &mut L, to: &P) -> Result<Round<P::Refusal>, L::Away> {
     let mut round = Round { published: Vec::new(), refusal: None };
     for row in lane.list().await? {
-        if round.refusal.is_some() && ChatSubject::begins(&row.subject) {
+        if round.refusal.is_some() && row.is_for_log() {
             continue;
         }
         match to.publish(&row).await {
             Ok(()) => round.published.push(row),
             Err(_) if mutant::is(Mutant::OutboxMarkFirst) => round.published.push(row),
             Err(error) => {
-                let is_of_log = P::is_of_log(&error) && ChatSubject::begins(&row.subject);
+                let is_of_log = P::is_of_log(&error) && row.is_for_log();
                 round.refusal.get_or_insert((row.id, error));
                 if !is_of_log {
                     break;

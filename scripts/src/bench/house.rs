@@ -38,11 +38,7 @@ pub(super) struct Furnishing {
 impl House {
     pub(super) fn open(programs: &Path, furnishing: &Furnishing) -> Result<Self> {
         let folder = Self::folder();
-        let leftover = Stack::at(&folder);
-        if folder.exists() {
-            leftover.kill_all()?;
-            leftover.wipe()?;
-        }
+        Stack::at(&folder).clear()?;
         let tokens = Tokens::new()?;
         let mut plan = Plan::new(&folder)
             .ports(Ports::Auto)
@@ -65,7 +61,7 @@ impl House {
         Ok(Self { stack, tokens, gateways: furnishing.gateways })
     }
 
-    fn folder() -> PathBuf {
+    pub(super) fn folder() -> PathBuf {
         workspace::root().join(".run/bench")
     }
 

@@ -87,7 +87,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 impl Memory {
     fn look(&mut self) {
-        self.bytes.push(resident_bytes(self.pid));
+        // A process that is gone holds nothing, which would hide what it held.
+        self.bytes.extend(Some(resident_bytes(self.pid)).filter(|&bytes| bytes > 0));
     }
 
     fn now(&self) -> String {

@@ -38,11 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let python = tool::python::environment("contract", &source.join("requirements.txt"))?;
     let binaries = build::binaries(false)?;
     let folder = workspace::root().join(".run/contract");
-    let leftover = Stack::at(&folder);
-    if folder.exists() {
-        leftover.kill_all()?;
-        leftover.wipe()?;
-    }
+    Stack::at(&folder).clear()?;
     let plan = Plan::new(&folder).ports(Ports::Auto).limits(false).binaries(binaries);
     let stack = stack::start(&plan)?;
     let contract = Contract { api: stack.api_url()?, python, source, work: folder.join("work") };

@@ -198,6 +198,15 @@ impl Stack {
         Ok(self.run_dir.records()?.is_empty())
     }
 
+    /// Ends and removes what an earlier run left in the folder, if there is one.
+    pub fn clear(&self) -> Result<()> {
+        if self.folder().exists() {
+            self.kill_all()?;
+            self.wipe()?;
+        }
+        Ok(())
+    }
+
     /// Removes the run folder with all data and logs.
     pub fn wipe(&self) -> Result<()> {
         self.run_dir.wipe()

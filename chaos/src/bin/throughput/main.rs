@@ -50,11 +50,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
-    let left = Stack::at(&arguments.folder);
-    if arguments.folder.exists() {
-        left.kill_all()?;
-        left.wipe()?;
-    }
+    Stack::at(&arguments.folder).clear()?;
     let binaries = arguments.binaries.canonicalize().context("no programs there")?;
     let plan = Plan::new(&arguments.folder).ports(Ports::Auto).store(arguments.store).binaries(binaries);
     let stack = tokio::task::spawn_blocking(move || stack::start(&plan)).await.context("the start died")??;

@@ -13,10 +13,15 @@ mod storm;
 mod subscribe;
 mod worker;
 
-use std::path::Path;
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
+use serde::de::DeserializeOwned;
 
 use super::{Arguments, house::Furnishing, page::Page};
 
@@ -105,6 +110,15 @@ fn quiet(arguments: &Arguments, gateways: u16) -> Furnishing {
     let mut settings = vec!["GATEWAY_SAVED_SECS=3600".to_owned(), "TOKIO_WORKER_THREADS=1".to_owned()];
     settings.extend(arguments.settings.iter().cloned());
     Furnishing { gateways, workers: 0, has_limits: false, settings, nats_proxy: None }
+}
+
+/// What `program` found, which writes it into the file that it is given as its last argument.
+fn report_of<T: DeserializeOwned>(mut program: Command) -> Result<T> {
+    let folder = tempfile::tempdir()?;
+    let report = folder.path().join("report.json");
+    let status = program.arg(&report).stdin(Stdio::null()).status()?;
+    ensure!(status.success(), "{} failed ({status})", program.get_program().display());
+    Ok(serde_json::from_slice(&fs::read(report)?)?)
 }
 
 fn number(count: u64) -> f64 {

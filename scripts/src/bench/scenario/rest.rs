@@ -1,12 +1,8 @@
 //! History pages and bookings by REST, beside the bare queries.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{path::Path, process::Command};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use bench::rest::Rates;
 
 use super::{
@@ -16,7 +12,7 @@ use super::{
         page::{Goal, Page},
         ratio::Spread,
     },
-    Scenario, quiet,
+    Scenario, quiet, report_of,
 };
 use crate::console;
 
@@ -41,16 +37,8 @@ pub(super) fn measure(programs: &Path, arguments: &Arguments, page: &mut Page) -
 }
 
 fn one(programs: &Path, house: &House, seconds: u64) -> Result<Rates> {
-    let folder = tempfile::tempdir()?;
-    let report = folder.path().join("report.json");
-    let status = Command::new(programs.join("bench"))
-        .args(["rest", "--api", &house.stack().api_url()?, "--seconds", &seconds.to_string()])
-        .env("DATABASE_URL", house.stack().env("DATABASE_URL")?)
-        .arg(&report)
-        .stdin(Stdio::null())
-        .status()?;
-    if !status.success() {
-        bail!("the load of REST failed ({status})");
-    }
-    Ok(serde_json::from_slice(&fs::read(report)?)?)
+    let mut program = Command::new(programs.join("bench"));
+    program.args(["rest", "--api", &house.stack().api_url()?, "--seconds", &seconds.to_string()]);
+    program.env("DATABASE_URL", house.stack().env("DATABASE_URL")?);
+    report_of(program)
 }

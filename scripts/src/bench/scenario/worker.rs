@@ -1,22 +1,19 @@
 //! How fast a worker stores a backlog, beside a bare loop of inserts.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{path::Path, process::Command};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::{
     super::{
         Arguments,
+        house::House,
         page::{Goal, Page},
         ratio::Spread,
     },
-    Scenario,
+    Scenario, report_of,
 };
-use crate::{command::build, console, stack::Store, workspace};
+use crate::{command::build, console, stack::Store};
 
 pub(super) fn measure(programs: &Path, arguments: &Arguments, page: &mut Page) -> Result<()> {
     build::release(&["chaos"])?;
@@ -34,19 +31,8 @@ pub(super) fn measure(programs: &Path, arguments: &Arguments, page: &mut Page) -
 
 /// Pairs of rates, the bare loop's first.
 fn one(programs: &Path, arguments: &Arguments, store: Store) -> Result<Vec<(f64, f64)>> {
-    let folder = tempfile::tempdir()?;
-    let report = folder.path().join("report.json");
-    let status = Command::new(programs.join("throughput"))
-        .args(["--store", store.as_str(), "--pairs", &arguments.pairs.to_string()])
-        .arg("--binaries")
-        .arg(programs)
-        .arg("--folder")
-        .arg(workspace::root().join(".run/bench"))
-        .arg(&report)
-        .stdin(Stdio::null())
-        .status()?;
-    if !status.success() {
-        bail!("the measurement of the worker failed ({status})");
-    }
-    Ok(serde_json::from_slice(&fs::read(report)?)?)
+    let mut program = Command::new(programs.join("throughput"));
+    program.args(["--store", store.as_str(), "--pairs", &arguments.pairs.to_string()]);
+    program.arg("--binaries").arg(programs).arg("--folder").arg(House::folder());
+    report_of(program)
 }
