@@ -1,8 +1,8 @@
 //! The greatest number the log has ever given, and what follows when it goes back.
 //!
 //! A power loss or a restored copy makes the broker give the same numbers a second time; they would
-//! overwrite rows, and phones would ignore them. So the greatest number stored is kept in the store, and
-//! a stream whose last number is below it is a reason to stop sending until an operator has decided.
+//! overwrite rows, and phones would ignore them. So the greatest number is kept in the store, before its row, and a
+//! stream whose last number is below it is a reason to stop sending until an operator has decided.
 
 use std::sync::{
     Arc,
@@ -12,16 +12,19 @@ use std::sync::{
 use async_nats::jetstream;
 use chat_store::{MessageStore, StoreError};
 use schema::stream::CHAT_MESSAGES;
+use tokio::sync::Mutex;
 
 use crate::measure;
 
 /// What this process knows of the log's numbers.
 pub struct HighWater {
     store: Arc<dyn MessageStore>,
-    /// The greatest seq this process has stored.
-    stored: AtomicU64,
-    /// What of it the store's mark is known to cover.
+    /// The greatest seq this process was about to store.
+    wanted: AtomicU64,
+    /// Up to which the store's mark is known to stand.
     raised: AtomicU64,
+    /// One raise at a time.
+    raising: Mutex<()>,
     /// By how much the log is behind; 0 = it is not.
     behind: AtomicU64,
 }
@@ -40,29 +43,36 @@ pub enum CompareError {
 impl HighWater {
     /// Knows nothing yet.
     pub fn new(store: Arc<dyn MessageStore>) -> Arc<Self> {
-        Arc::new(Self { store, stored: AtomicU64::new(0), raised: AtomicU64::new(0), behind: AtomicU64::new(0) })
+        let [wanted, raised, behind] = [0; 3].map(AtomicU64::new);
+        Arc::new(Self { store, wanted, raised, raising: Mutex::new(()), behind })
     }
 
-    /// Takes note that `seq` stands in the store.
-    pub fn stored(&self, seq: u64) {
-        self.stored.fetch_max(seq, Ordering::AcqRel);
-    }
-
-    /// Raises the store's mark to what this process has stored.
-    pub async fn raise(&self) -> Result<(), StoreError> {
-        let stored = self.stored.load(Ordering::Acquire);
-        if stored > self.raised.load(Ordering::Acquire) {
-            self.store.raise_high_water(stored).await?;
-            self.raised.fetch_max(stored, Ordering::AcqRel);
+    /// Sees to it that the store's mark covers `seq`, before anything is stored there: so it is never below a row, also
+    /// when the power fails between the two. Who asks while it is being raised is covered by the next raise together.
+    pub async fn cover(&self, seq: u64) -> Result<(), StoreError> {
+        self.wanted.fetch_max(seq, Ordering::AcqRel);
+        if self.covers(seq) {
+            return Ok(());
         }
+        let _turn = self.raising.lock().await;
+        if self.covers(seq) {
+            return Ok(());
+        }
+        let wanted = self.wanted.load(Ordering::Acquire);
+        self.store.raise_high_water(wanted).await?;
+        self.raised.fetch_max(wanted, Ordering::AcqRel);
         Ok(())
+    }
+
+    fn covers(&self, seq: u64) -> bool {
+        self.raised.load(Ordering::Acquire) >= seq
     }
 
     /// Compares the stream's last number with the mark and with what this process saw. Answers the mark if
     /// the log is behind it.
     pub async fn compare(&self, js: &jetstream::Context) -> Result<Option<u64>, CompareError> {
         // The mark first: the stream only grows, so what is read later can not be lower by chance.
-        let mark = self.store.high_water().await?.max(self.stored.load(Ordering::Acquire));
+        let mark = self.store.high_water().await?.max(self.wanted.load(Ordering::Acquire));
         let last = js.get_stream(CHAT_MESSAGES).await?.cached_info().state.last_sequence;
         let behind = mark.saturating_sub(last);
         let was_behind = self.behind.swap(behind, Ordering::AcqRel);
@@ -88,6 +98,6 @@ impl HighWater {
 
 impl std::fmt::Debug for HighWater {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HighWater").field("stored", &self.stored).field("behind", &self.behind).finish_non_exhaustive()
+        f.debug_struct("HighWater").field("raised", &self.raised).field("behind", &self.behind).finish_non_exhaustive()
     }
 }

@@ -65,11 +65,11 @@ pub struct Worker {
     pulling: [Arc<AtomicBool>; 3],
 }
 
-/// How often the high-water mark is raised, and a log that is behind is looked at.
-const RAISE_EVERY: Duration = Duration::from_secs(1);
+/// How often a log that is behind is looked at.
+const BEHIND_EVERY: Duration = Duration::from_secs(1);
 /// How often backlog and loss are computed.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
-/// How long the last words (answers, the mark) may take.
+/// How long the last answers may take.
 const FINISH_WITHIN: Duration = Duration::from_secs(5);
 
 impl Worker {
@@ -158,18 +158,12 @@ impl Worker {
         self.finish().await;
     }
 
-    /// After all tasks have ended: the mark is raised a last time, and what was answered leaves the process.
+    /// After all tasks have ended: what was answered leaves the process.
     async fn finish(&self) {
-        let last_words = async {
-            if let Err(error) = self.high_water.raise().await {
-                tracing::warn!(%error, "the high-water mark was not raised at the end");
-            }
-            if let Err(error) = self.broker.client.flush().await {
-                tracing::warn!(%error, "the last answers may not have left");
-            }
-        };
-        if tokio::time::timeout(FINISH_WITHIN, last_words).await.is_err() {
-            tracing::warn!("the last words were not heard in time");
+        match tokio::time::timeout(FINISH_WITHIN, self.broker.client.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the last answers may not have left"),
+            Err(_elapsed) => tracing::warn!("the last answers did not leave in time"),
         }
     }
 }
@@ -219,10 +213,10 @@ impl Watch {
         while let Err(error) = streams.ensure().await {
             // The consumers say why.
             tracing::debug!(%error, "the watch waits for the streams");
-            tokio::time::sleep(RAISE_EVERY).await;
+            tokio::time::sleep(BEHIND_EVERY).await;
         }
         let mut link = self.broker.link_changes();
-        let mut tick = tokio::time::interval(RAISE_EVERY);
+        let mut tick = tokio::time::interval(BEHIND_EVERY);
         let mut looked_at: Option<Instant> = None;
         loop {
             tokio::select! {
@@ -232,9 +226,6 @@ impl Watch {
                     looked_at = None;
                     continue;
                 }
-            }
-            if let Err(error) = self.high_water.raise().await {
-                tracing::debug!(%error, "the high-water mark is raised later");
             }
             if looked_at.is_some_and(|at| at.elapsed() < LOOK_EVERY) && self.high_water.behind() == 0 {
                 continue;
@@ -247,11 +238,12 @@ impl Watch {
     }
 
     async fn look(&self) -> anyhow::Result<()> {
-        let behind = self.high_water.compare(&self.broker.js).await?;
+        // The mark stands in the store, which may be away; how long that has been, and what it costs, is said nevertheless.
+        let behind = self.high_water.compare(&self.broker.js).await;
         for backlog in &self.backlogs {
             backlog.look(&self.broker.js, self.clock).await?;
         }
-        if let (Some(mark), true) = (behind, self.may_reopen) {
+        if let (Some(mark), true) = (behind?, self.may_reopen) {
             self.reopen_when_stored(mark).await?;
         }
         Ok(())
@@ -259,8 +251,9 @@ impl Watch {
 
     async fn reopen_when_stored(&self, mark: u64) -> anyhow::Result<()> {
         let [messages, _, _] = &self.backlogs;
+        let held = reopen::held(&self.broker.js).await?;
         if messages.look(&self.broker.js, self.clock).await?.pending == 0 {
-            reopen::reopen(&self.broker.js, mark).await?;
+            reopen::reopen(&self.broker.js, mark, held).await?;
         }
         Ok(())
     }

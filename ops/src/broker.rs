@@ -113,7 +113,9 @@ impl Broker {
 
     /// The connection's number: another one whenever it was lost, or came back.
     pub fn link(&self) -> u64 {
-        self.link.number.load(Ordering::Acquire)
+        // Of events the client drops some when too many come at once; of its own count it drops none.
+        let connects = self.client.statistics().connects.load(Ordering::Acquire);
+        self.link.number.load(Ordering::Acquire) + connects
     }
 
     /// Whether the connection stands.

@@ -1,7 +1,8 @@
 //! How the log and its worker are doing, asked once a second: what may still be promised of a new message.
 //!
 //! Numbers that went back ([`LogHealth::is_behind`]) are the worst that can happen to the log: what is published then
-//! gets a number that was given before. So nothing is published over a link before the numbers were compared on it.
+//! gets a number that was given before. So nothing is published over a link before the numbers were compared on it, nor
+//! before the store has said once what it knows of them.
 
 use std::{
     sync::{
@@ -23,7 +24,7 @@ use schema::{
     stream::{self, CHAT_MESSAGES},
     subject::ChatSubject,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -35,7 +36,7 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(1);
 /// How soon it is asked again while nothing may be published.
 const AGAIN_SOON: Duration = Duration::from_millis(100);
-/// How long the store may take to say its mark: without a store the log is compared with what this process saw.
+/// How long the store may take to say its mark: once it was said, the log is compared with what this process saw.
 const MARK_WITHIN: Duration = Duration::from_secs(1);
 /// How long the stream may take to say its last number, before it is asked again.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
@@ -55,6 +56,8 @@ pub struct LogHealth {
     seen: Mutex<Option<Seen>>,
     /// The greatest seq that the store or this process ever saw.
     greatest: AtomicU64,
+    /// Whether the store has said its mark, at least once.
+    has_mark: AtomicBool,
     is_behind: AtomicBool,
     /// The link over which the numbers were last compared.
     compared_on: AtomicU64,
@@ -81,6 +84,7 @@ impl LogHealth {
             clock,
             seen: Mutex::new(None),
             greatest: AtomicU64::new(0),
+            has_mark: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
             compared_on: AtomicU64::new(NO_LINK),
             opened: Notify::new(),
@@ -90,6 +94,11 @@ impl LogHealth {
     /// Takes note that the log has given `seq`.
     pub fn saw(&self, seq: u64) {
         self.greatest.fetch_max(seq, Ordering::Relaxed);
+    }
+
+    /// The greatest number that the log is known to have given.
+    pub fn greatest(&self) -> u64 {
+        self.greatest.load(Ordering::Relaxed)
     }
 
     /// Whether a new message may be taken in; else why not.
@@ -105,7 +114,9 @@ impl LogHealth {
 
     /// Whether what is published now gets a number that was never given before.
     pub fn is_open(&self) -> bool {
-        !self.is_behind() && self.compared_on.load(Ordering::Acquire) == self.broker.link()
+        // In this order: a comparison says what it found before it says that it compared.
+        let is_compared = self.compared_on.load(Ordering::Acquire) == self.broker.link();
+        is_compared && self.has_mark.load(Ordering::Acquire) && !self.is_behind()
     }
 
     /// Returns when the log is open.
@@ -133,6 +144,9 @@ impl LogHealth {
     pub fn verdict(&self) -> Result<(), String> {
         if self.is_behind() {
             return Err("its numbers went back: an operator must look".into());
+        }
+        if !self.has_mark.load(Ordering::Acquire) {
+            return Err("the message store has not said yet which numbers it knows".into());
         }
         match *self.seen.lock() {
             Some(seen) if seen.at.elapsed() < FRESH => Ok(()),
@@ -226,6 +240,7 @@ where
         let look = async {
             if must_ask_store && let Ok(Some(mark)) = tokio::time::timeout(MARK_WITHIN, mark()).await {
                 health.saw(mark);
+                health.has_mark.store(true, Ordering::Release);
                 must_ask_store = false;
             }
             if let Err(error) = health.look().await {
@@ -237,7 +252,19 @@ where
             () = stopping.cancelled() => return,
             () = look => {}
             // What was asked over the old link may never be answered.
-            change = link.recv() => must_ask_store |= change == Ok(LinkChange::Reconnected),
+            is_back = relinked(&mut link) => must_ask_store |= is_back,
+        }
+    }
+}
+
+/// Returns when the connection was lost, or is there again; says whether it may be there again.
+async fn relinked(link: &mut broadcast::Receiver<LinkChange>) -> bool {
+    loop {
+        match link.recv().await {
+            // The connection stands.
+            Ok(LinkChange::Overflowed) => {}
+            Ok(LinkChange::Lost) => return false,
+            Ok(LinkChange::Reconnected) | Err(_) => return true,
         }
     }
 }

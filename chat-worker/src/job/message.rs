@@ -32,7 +32,7 @@ pub struct MessageJob {
     pub reporter: Reporter,
     /// Tells who has the room in a list.
     pub hints: Hints,
-    /// How far the log was stored.
+    /// How far the log is stored, or about to be.
     pub high_water: Arc<HighWater>,
     /// Who runs which room.
     pub moderators: Moderators,
@@ -55,6 +55,7 @@ impl Job for MessageJob {
     }
 
     async fn write(&self, items: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
+        self.high_water.cover(items.iter().map(|entry| entry.seq).max().unwrap_or(0)).await?;
         if items.iter().any(|entry| entry.is_moderator) {
             return self.store.write(&self.moderators.check(items).await?).await;
         }
@@ -64,12 +65,12 @@ impl Job for MessageJob {
     async fn skip(&self, delivery: &Delivery) -> Result<(), StoreError> {
         // A subject without a room has no log that could miss a number.
         let Some(room) = delivery.room() else { return Ok(()) };
+        self.high_water.cover(delivery.seq).await?;
         self.store.write_skip(room, delivery.seq, delivery.logged_at).await
     }
 
     fn saved(&self, delivery: &Delivery, entry: &Entry, seq: u64) {
         tracing::debug!(target: HOP, { message.id = %entry.body.id() }, "in the store");
-        self.high_water.stored(delivery.seq);
         match entry.body.kind() {
             Kind::Message | Kind::MessageUpdated | Kind::MessageDeleted | Kind::System => {
                 self.hints.room(entry.room_id);
@@ -82,7 +83,6 @@ impl Job for MessageJob {
     }
 
     fn refused(&self, delivery: &Delivery, entry: Option<&Entry>, code: Code) {
-        self.high_water.stored(delivery.seq);
         if let (Some(gateway), Some(entry)) = (gateway(delivery), entry) {
             let refused = Refused { id: entry.body.id(), room_id: entry.room_id, seq: delivery.seq, code };
             self.reporter.refused(gateway, refused);

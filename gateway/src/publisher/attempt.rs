@@ -85,6 +85,8 @@ pub(super) struct Attempt {
     deadline: Instant,
     again_at: Instant,
     tries: u32,
+    /// The greatest number that the log was known to have given before the first try: a new message's is above it.
+    above: u64,
     /// Tries without an answer.
     open: u32,
     /// Whether a try was answered with something that says neither yes nor no.
@@ -107,6 +109,7 @@ impl Attempt {
             deadline: now,
             again_at: now,
             tries: 0,
+            above: 0,
             open: 0,
             // An earlier try of what is sent again may be in the log, whatever becomes of this one.
             is_doubtful: outgoing.is_resend,
@@ -126,8 +129,11 @@ impl Attempt {
         self.again_at = now + within;
     }
 
-    /// What one try publishes, at `now`.
-    pub(super) fn message(&mut self, now: Timestamp) -> (Subject, HeaderMap, Bytes) {
+    /// What one try publishes, at `now`, when `greatest` was the log's greatest number.
+    pub(super) fn message(&mut self, now: Timestamp, greatest: u64) -> (Subject, HeaderMap, Bytes) {
+        if self.tries == 0 {
+            self.above = greatest;
+        }
         self.tries += 1;
         self.open += 1;
         let later = || AGAIN_LATER.mul_f64(rand::rng().random_range(0.8..1.2));
@@ -156,7 +162,8 @@ impl Attempt {
     pub(super) fn take(&mut self, answer: Answer) -> Option<Outcome> {
         self.open = self.open.saturating_sub(1);
         match answer {
-            Answer::Stored { seq, is_duplicate } => return Some(Outcome::Sent { seq, is_duplicate }),
+            Answer::Stored { seq, is_duplicate: false } => return Some(self.stored(seq)),
+            Answer::Stored { seq, is_duplicate: true } => return Some(Outcome::Sent { seq, is_duplicate: true }),
             // Refused for good, and no earlier try can be stored.
             Answer::Refused(why) if self.open == 0 && !self.is_doubtful => {
                 return Some(Outcome::Failed(Code::Unavailable, format!("the log refused it: {why}")));
@@ -165,6 +172,11 @@ impl Attempt {
             Answer::Undecided => self.is_doubtful = true,
         }
         None
+    }
+
+    /// What is said of a message that the log has taken just now, at `seq`.
+    pub(super) fn stored(&self, seq: u64) -> Outcome {
+        taken(seq, self.above)
     }
 
     /// What is said when the time is over.
@@ -183,9 +195,25 @@ impl Attempt {
     }
 }
 
+/// What it means that the log has given a new message `seq`, when it had given all numbers up to `above`.
+fn taken(seq: u64, above: u64) -> Outcome {
+    if seq > above {
+        return Outcome::Sent { seq, is_duplicate: false };
+    }
+    // Its numbers went back under us: what has this number already is kept, and not this.
+    tracing::error!(seq, above, "the log gave a number a second time");
+    Outcome::Unknown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_that_was_given_before_is_no_place() {
+        assert_eq!(taken(11, 10), Outcome::Sent { seq: 11, is_duplicate: false });
+        assert_eq!(taken(10, 10), Outcome::Unknown);
+    }
 
     #[test]
     fn a_try_that_a_cluster_is_still_at_is_no_refusal() {
