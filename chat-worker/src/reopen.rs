@@ -30,9 +30,10 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
             tracing::info!("the log is not behind: nothing to do");
             return Ok(());
         };
+        let held = held(&broker.js).await?;
         let pending = backlog.look(&broker.js, config.common.clock.clock()).await?.pending;
         if pending == 0 {
-            return reopen(&broker.js, mark).await;
+            return reopen(&broker.js, mark, held).await;
         }
         anyhow::ensure!(Instant::now() < deadline, "{pending} messages are not stored yet: does a worker run?");
         tracing::info!(pending, "waiting until the workers have stored what the log holds");
@@ -40,11 +41,16 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     }
 }
 
-/// Lets the numbers of an emptied log go on [`SEQ_GAP`] above `mark`. Everything in it must be stored.
-pub async fn reopen(js: &jetstream::Context, mark: u64) -> anyhow::Result<()> {
+/// How many messages the log holds.
+pub async fn held(js: &jetstream::Context) -> anyhow::Result<u64> {
+    Ok(js.get_stream(CHAT_MESSAGES).await?.cached_info().state.messages)
+}
+
+/// Lets the numbers of an emptied log go on [`SEQ_GAP`] above `mark`. Of what it holds `held` messages were there before
+/// all of it was found to be stored: what is dropped beyond them is said.
+pub async fn reopen(js: &jetstream::Context, mark: u64, held: u64) -> anyhow::Result<()> {
     let first = mark + SEQ_GAP;
     let stream = js.get_stream(CHAT_MESSAGES).await?;
-    let held = stream.cached_info().state.messages;
     let purge = stream.purge().sequence(first).await;
     let purged = purge.context("NATS_URL must name a user that may purge (the operator's)")?.purged;
     if purged > held {

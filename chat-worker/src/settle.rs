@@ -246,6 +246,10 @@ impl<J: Job, K: Keeper> Settler<J, K> {
     /// First where an operator finds it, then out of the room's way, and only then gone from the stream.
     async fn bury(&self, delivery: &Delivery, item: Option<&J::Item>, reason: Reason) -> Answer {
         let again = Answer::Nak(verdict::backoff(delivery.deliveries));
+        // Buried now and skipped only when the store is back, it would be buried a second time by then.
+        if !self.breaker.closed_within(HELD_WITHOUT_STORE).await {
+            return again;
+        }
         if let Err(error) = self.keeper.bury(delivery, reason).await {
             tracing::warn!(error = %error, seq = delivery.seq, reason = reason.as_str(), "not buried yet");
             self.mend().await;

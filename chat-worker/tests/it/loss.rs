@@ -58,7 +58,8 @@ async fn a_log_that_went_back_is_red_until_the_operator_opens_it_again(pool: PgP
     // What it holds is stored nevertheless.
     scene.stored(room, &[1, 2, 3]).await;
     scene.settled(CHAT_MESSAGES).await;
-    reopen::reopen(&scene.operator.js, 500).await.unwrap();
+    let held = reopen::held(&scene.operator.js).await.unwrap();
+    reopen::reopen(&scene.operator.js, 500, held).await.unwrap();
     eventually("green", async || worker.report().await.is_ready.then_some(())).await;
     let said = scene.say(room, "on").await;
     assert_eq!(said.seq, 500 + SEQ_GAP);
