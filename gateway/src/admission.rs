@@ -36,6 +36,8 @@ pub struct Membership {
     pub name: DisplayName,
     /// Whether they may delete there what others said.
     pub may_moderate: bool,
+    /// Whether nobody says anything there: the room is archived, or blind, where a name would give away who is who.
+    pub is_silent: bool,
 }
 
 /// PostgreSQL did not answer, and no answer of the last minute is known.
@@ -69,6 +71,8 @@ pub struct Member {
     pub display_name: DisplayName,
     /// Whether they run the room, or are an admin.
     pub may_moderate: bool,
+    /// Whether nobody says anything there.
+    pub is_silent: bool,
 }
 
 impl Admission {
@@ -150,9 +154,11 @@ impl Admission {
 async fn members(pg: &Pool, asked: &[(UserId, RoomId)]) -> Result<Vec<Member>, sqlx::Error> {
     let (users, rooms): (Vec<UserId>, Vec<RoomId>) = asked.iter().copied().unzip();
     sqlx::query_as(
-        "SELECT m.user_id, m.room_id, u.display_name, m.role IN ('owner', 'admin') OR u.role = 'admin' AS may_moderate
+        "SELECT m.user_id, m.room_id, u.display_name, m.role IN ('owner', 'admin') OR u.role = 'admin' AS may_moderate,
+             r.is_archived OR r.display_mode = 'blind' AS is_silent
          FROM UNNEST($1::uuid[], $2::uuid[]) AS asked (user_id, room_id)
          JOIN room_members m ON m.user_id = asked.user_id AND m.room_id = asked.room_id
+         JOIN rooms r ON r.id = m.room_id
          JOIN users u ON u.id = m.user_id AND u.deleted_at IS NULL",
     )
     .bind(users.iter().map(|user| user.as_uuid()).collect::<Vec<_>>())
@@ -173,8 +179,8 @@ async fn memberships(pg: Pool, asked: Vec<(UserId, RoomId)>) -> Option<Vec<Optio
     match members(&pg, &asked).await {
         Ok(found) => {
             let place = |member: Member| {
-                let Member { user_id, room_id, display_name, may_moderate } = member;
-                ((user_id, room_id), Membership { me: user_id, name: display_name, may_moderate })
+                let Member { user_id, room_id, display_name, may_moderate, is_silent } = member;
+                ((user_id, room_id), Membership { me: user_id, name: display_name, may_moderate, is_silent })
             };
             let found: HashMap<_, _> = found.into_iter().map(place).collect();
             Some(asked.iter().map(|asked| found.get(asked).cloned()).collect())

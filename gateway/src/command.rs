@@ -12,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 use schema::{
     frame::{
         client::ClientFrame,
+        close::CloseReason,
         server::{ServerFrame, Status},
     },
     id::RoomId,
@@ -45,7 +46,8 @@ pub(crate) async fn obey(connection: &mut Connection, frame: ClientFrame) {
         return auth::authenticate(connection, &token).await;
     }
     if connection.socket.identity().is_none() {
-        return refuse(connection, Code::InvalidToken, "the first frame must be auth", None, None);
+        refuse(connection, Code::InvalidToken, "the first frame must be auth", None, None);
+        return connection.socket.close(CloseReason::InvalidToken);
     }
     match frame {
         ClientFrame::Auth { .. } => {}

@@ -56,8 +56,8 @@ pub struct Outgoing {
     pub temp_id: String,
     /// Whether it was sent before.
     pub is_resend: bool,
-    /// Whether nothing may be published now: then its sender is told where it stands, if it is stored already.
-    pub is_closed: bool,
+    /// Why nothing may be published now: then its sender is told where it stands, if it is stored already.
+    pub hindrance: Option<Code>,
     /// What is to be looked up of the message that it changes, before it is published.
     pub question: Option<Question>,
     /// Whether its sender acts by their role in the room.
@@ -122,6 +122,8 @@ impl Publisher {
     /// Publishes the message of a lane whose turn it is.
     fn start(&self, gateway: &Arc<Gateway>, mut outgoing: Outgoing) {
         outgoing.begun_at = Instant::now();
+        // The stream knows an id again for two minutes: what the room has shown is looked up, marked or not.
+        outgoing.is_resend |= before::is_shown(gateway, &outgoing);
         if outgoing.is_resend || outgoing.question.is_some() {
             let gateway = Arc::clone(gateway);
             gateway.lifecycle.clone().spawn(async move { before::begin(gateway, outgoing).await });
@@ -154,7 +156,7 @@ impl Publisher {
             let attempt = state.release(number, gateway.config.publish_within);
             self.wake_if_due(state);
             if let Some(attempt) = attempt {
-                conclude(gateway, attempt.into_outgoing(), outcome);
+                conclude(gateway, attempt.into_outgoing(), &outcome);
             }
         }
     }
@@ -167,7 +169,8 @@ impl Publisher {
         let attempt = state.release(number, gateway.config.publish_within);
         self.wake_if_due(state);
         if let Some(attempt) = attempt {
-            finish(gateway, &attempt.into_outgoing(), &Outcome::Sent { seq, is_duplicate: false });
+            let outcome = attempt.stored(seq);
+            finish(gateway, &attempt.into_outgoing(), &outcome);
         }
     }
 
@@ -185,7 +188,7 @@ impl Publisher {
         self.wake_if_due(state);
         for attempt in over {
             let outcome = attempt.last_word();
-            conclude(gateway, attempt.into_outgoing(), outcome);
+            conclude(gateway, attempt.into_outgoing(), &outcome);
         }
     }
 
@@ -269,8 +272,19 @@ async fn publish(gateway: &Gateway) {
         gateway.health.open().await;
         let due = std::mem::take(&mut publisher.state.lock().due);
         let now = gateway.clock.now();
-        for number in &due {
-            let message = publisher.state.lock().in_flight.get_mut(number).map(|attempt| attempt.message(now));
+        for (n, number) in due.iter().enumerate() {
+            // The link may have gone meanwhile.
+            if !gateway.health.is_open() {
+                publisher.state.lock().due.extend(due.iter().skip(n));
+                publisher.wake.notify_one();
+                break;
+            }
+            let message = publisher
+                .state
+                .lock()
+                .in_flight
+                .get_mut(number)
+                .map(|attempt| attempt.message(now, gateway.health.greatest()));
             let Some((subject, headers, body)) = message else { continue };
             let reply = publisher.reply_to(*number);
             if mutant::is(Mutant::ShowBeforeStore) {
@@ -319,24 +333,26 @@ async fn look(gateway: &Arc<Gateway>) {
 }
 
 /// Tells what became of a message that was published. A duplicate is compared with what the log holds first.
-fn conclude(gateway: &Arc<Gateway>, outgoing: Outgoing, outcome: Outcome) {
-    let Outcome::Sent { seq, is_duplicate: true } = outcome else { return finish(gateway, &outgoing, &outcome) };
+fn conclude(gateway: &Arc<Gateway>, outgoing: Outgoing, outcome: &Outcome) {
+    let Outcome::Sent { seq, is_duplicate: true } = *outcome else { return finish(gateway, &outgoing, outcome) };
     let gateway = Arc::clone(gateway);
     gateway.lifecycle.clone().spawn(async move {
-        let outcome = if says_something_else(&gateway, &outgoing, seq).await {
-            Outcome::Failed(Code::TempIdReused, "this temp_id names other content in this room".into())
-        } else {
-            outcome
-        };
-        finish(&gateway, &outgoing, &outcome);
+        let stored = gateway.log.at(seq).await.ok().flatten().map(|LogMessage { body, .. }| body);
+        finish_repeat(&gateway, &outgoing, seq, stored.as_deref());
     });
 }
 
-/// Whether the log holds other content under this id.
-async fn says_something_else(gateway: &Gateway, outgoing: &Outgoing, seq: u64) -> bool {
-    let stored = gateway.log.at(seq).await.ok().flatten();
-    let stored = stored.and_then(|LogMessage { body, .. }| serde_json::from_slice::<Body>(&body).ok());
-    stored.is_some_and(|stored| stored.id() == outgoing.body.id() && !stored.says_the_same(&outgoing.body))
+/// Tells the sender of a repeat where the message stands; or, if what is `stored` there says something else, that its
+/// `temp_id` is taken. What can not be read any more can not be compared.
+fn finish_repeat(gateway: &Arc<Gateway>, outgoing: &Outgoing, seq: u64, stored: Option<&[u8]>) {
+    let stored = stored.and_then(|stored| serde_json::from_slice::<Body>(stored).ok());
+    let is_other = |stored: Body| stored.id() == outgoing.body.id() && !stored.says_the_same(&outgoing.body);
+    let outcome = if stored.is_some_and(is_other) {
+        Outcome::Failed(Code::TempIdReused, "this temp_id names other content in this room".into())
+    } else {
+        Outcome::Sent { seq, is_duplicate: true }
+    };
+    finish(gateway, outgoing, &outcome);
 }
 
 /// Tells the sender, and gives the turn to the lane's next.

@@ -79,6 +79,7 @@ async fn memberships(
             for socket in gateway.sockets.of(member.user_id) {
                 socket.with_seat(member.room_id, |seat| {
                     seat.checked_at = asked_at;
+                    seat.is_silent = member.is_silent;
                     seat.name = member.display_name.clone();
                 });
             }

@@ -104,7 +104,7 @@ async fn catch_up<U: Upstream>(
         socket.drained().await;
         return Ok(());
     };
-    if cursor > room.last() && !reach(upstream.as_ref(), room, cursor).await {
+    if cursor > room.last() && !reach(upstream.as_ref(), room, cursor).await? {
         joining.is_recovered = false;
     }
     let mut source = Source::Memory;
@@ -144,11 +144,11 @@ async fn catch_up<U: Upstream>(
     }
 }
 
-/// Waits for this gateway to know a seq that a client was told of by another.
-async fn reach(upstream: &impl Upstream, room: &Arc<Room>, seq: u64) -> bool {
-    let is_real = upstream.top(room.id).await.is_ok_and(|top| top >= seq);
-    if !is_real {
-        return false;
+/// Waits for this gateway to know a seq that a client was told of by another; false if there is none such. While the log
+/// does not answer nobody can say so.
+async fn reach(upstream: &impl Upstream, room: &Arc<Room>, seq: u64) -> Result<bool, String> {
+    if upstream.top(room.id).await.map_err(|error| error.to_string())? < seq {
+        return Ok(false);
     }
     room.doubt(seq);
     let reached = async {
@@ -157,7 +157,7 @@ async fn reach(upstream: &impl Upstream, room: &Arc<Room>, seq: u64) -> bool {
             upstream.sleep(LOOK_AGAIN).await;
         }
     };
-    within(upstream, ROOM_WITHIN, reached).await.is_some()
+    within(upstream, ROOM_WITHIN, reached).await.map(|()| true).ok_or_else(|| "the log does not answer".to_owned())
 }
 
 impl Pages {

@@ -42,12 +42,12 @@ pub(crate) async fn change_in_turn(connection: &Connection, room: RoomId, change
     let Ok(permit) = Arc::clone(&connection.unanswered).acquire_owned().await else { return };
     let temp_id: String = change.temp_id.clone().into();
     let is_resend = change.is_resend;
-    let Some(Place { user_id, seat, is_closed }) = take_place(connection, room, &temp_id, is_resend) else { return };
+    let Some(Place { user_id, seat, hindrance }) = take_place(connection, room, &temp_id, is_resend) else { return };
     let question = match question(&seat, user_id, &change) {
         Ok(question) => question,
         Err((code, detail)) => return refuse(connection, code, detail, Some(room), Some(temp_id)),
     };
-    let draft = Draft { body: body(&seat, room, change), temp_id, is_resend, is_closed, question };
+    let draft = Draft { body: body(&seat, room, change), temp_id, is_resend, hindrance, question };
     submit(connection, user_id, draft, permit);
 }
 
@@ -62,9 +62,10 @@ fn question(seat: &Seat, user_id: UserId, change: &Change) -> Result<Option<Ques
     }
     match seat.room.recent(message_id).map(|found| found.permits(deed, room, user_id)) {
         Some(Permit::Granted) => Ok(None),
-        Some(Permit::Refused(code, detail)) => Err((code, detail)),
+        // Its first try may be stored, from before the message was deleted: that is looked up first.
+        Some(Permit::Refused(code, detail)) if !change.is_resend => Err((code, detail)),
         None if change.message_temp_id.is_some() => Ok(None),
-        Some(Permit::ByRole) | None => Ok(Some(Question { message_id, deed })),
+        Some(Permit::ByRole | Permit::Refused(..)) | None => Ok(Some(Question { message_id, deed })),
     }
 }
 

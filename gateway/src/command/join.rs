@@ -31,17 +31,19 @@ pub(crate) async fn seat(connection: &Connection, room: RoomId, since: Option<u6
     let generation = gateway.admission.generation();
     let known = socket.with_seat(room, |seat| {
         seat.checked_at = Instant::now();
+        seat.is_silent = membership.is_silent;
         Arc::clone(&seat.room)
     });
     let entered = if let Some(room) = known {
         room
     } else {
         let entered = gateway.enter(room);
-        let Membership { me, name, .. } = membership.clone();
+        let Membership { me, name, is_silent, .. } = membership.clone();
         let seat = Seat {
             room: Arc::clone(&entered),
             me,
             name,
+            is_silent,
             checked_at: Instant::now(),
             typed_at: None,
             is_present: false,

@@ -40,7 +40,7 @@ pub(crate) async fn send_in_turn(connection: &Connection, room: RoomId, said: Sa
 pub(crate) fn send(connection: &Connection, room: RoomId, said: Said, permit: OwnedSemaphorePermit) {
     let temp_id: String = said.temp_id.clone().into();
     let is_resend = said.is_resend;
-    let Some(Place { user_id, seat, is_closed }) = take_place(connection, room, &temp_id, is_resend) else { return };
+    let Some(Place { user_id, seat, hindrance }) = take_place(connection, room, &temp_id, is_resend) else { return };
     let id = MessageId::of(Kind::Message, seat.me, room, &said.temp_id);
     let body = Body::Message {
         room_id: room,
@@ -52,7 +52,7 @@ pub(crate) fn send(connection: &Connection, room: RoomId, said: Said, permit: Ow
         message_type: said.message_type,
         reply_to_id: said.reply_to_id,
     };
-    submit(connection, user_id, Draft { body, temp_id, is_resend, is_closed, question: None }, permit);
+    submit(connection, user_id, Draft { body, temp_id, is_resend, hindrance, question: None }, permit);
 }
 
 /// Something that is ready for the log, or nearly so.
@@ -61,7 +61,7 @@ pub(super) struct Draft {
     pub(super) body: Body,
     pub(super) temp_id: String,
     pub(super) is_resend: bool,
-    pub(super) is_closed: bool,
+    pub(super) hindrance: Option<Code>,
     pub(super) question: Option<Question>,
 }
 
@@ -70,8 +70,8 @@ pub(super) struct Draft {
 pub(super) struct Place {
     pub(super) user_id: UserId,
     pub(super) seat: Seat,
-    /// Whether nothing may be published now.
-    pub(super) is_closed: bool,
+    /// Why nothing may be published now.
+    pub(super) hindrance: Option<Code>,
 }
 
 /// Takes the sender's place in both rates; or says why there is none, or why nothing is sent now: but what is sent again
@@ -99,12 +99,12 @@ pub(super) fn take_place(connection: &Connection, room: RoomId, temp_id: &str, i
             return None;
         }
     }
-    Some(Place { user_id: identity.user_id, seat, is_closed: hindrance.is_some() })
+    Some(Place { user_id: identity.user_id, seat, hindrance })
 }
 
 /// Hands something to the publisher.
 pub(super) fn submit(connection: &Connection, user_id: UserId, draft: Draft, permit: OwnedSemaphorePermit) {
-    let Draft { body, temp_id, is_resend, is_closed, question } = draft;
+    let Draft { body, temp_id, is_resend, hindrance, question } = draft;
     let (socket, begun_at) = (Arc::clone(&connection.socket), Instant::now());
     let outgoing = Outgoing {
         socket,
@@ -112,7 +112,7 @@ pub(super) fn submit(connection: &Connection, user_id: UserId, draft: Draft, per
         body,
         temp_id,
         is_resend,
-        is_closed,
+        hindrance,
         question,
         is_moderator: false,
         accepted_at: connection.gateway.clock.now(),
@@ -124,6 +124,9 @@ pub(super) fn submit(connection: &Connection, user_id: UserId, draft: Draft, per
 
 /// Whether this gateway may take a message for the log now.
 fn may_send(connection: &Connection, seat: &Seat) -> Result<(), Code> {
+    if seat.is_silent {
+        return Err(Code::Forbidden);
+    }
     if connection.gateway.lifecycle.is_stopping() {
         return Err(Code::Unavailable);
     }

@@ -78,6 +78,8 @@ pub(crate) struct Seat {
     pub me: UserId,
     /// The user's name when they joined, or when last checked.
     pub name: DisplayName,
+    /// Whether nobody says anything in the room.
+    pub is_silent: bool,
     /// When the membership was last known to stand.
     pub checked_at: Instant,
     /// When the user was last said to type.
@@ -151,6 +153,11 @@ impl Room {
         self.is_ready.send_replace(true);
     }
 
+    /// Whether [`Self::set_ready`] was called.
+    pub(crate) fn is_ready(&self) -> bool {
+        *self.is_ready.borrow()
+    }
+
     /// Waits for [`Self::set_ready`].
     pub(crate) async fn ready(&self) {
         let mut is_ready = self.is_ready.subscribe();
@@ -184,7 +191,7 @@ impl Room {
         if message.seq <= state.last {
             return;
         }
-        let is_second = message.is_resend() && message.id().is_some_and(|id| state.ring.has_before(id, message.seq));
+        let is_second = message.id().is_some_and(|id| state.ring.has_before(id, message.seq));
         let frame = if is_second {
             Rendered::skip(self.id, message.seq, prev)
         } else {

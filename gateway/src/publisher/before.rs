@@ -10,7 +10,7 @@ use schema::{
 };
 use tokio::time::{Instant, timeout_at};
 
-use super::{Outcome, Outgoing, finish};
+use super::{Outcome, Outgoing, conclude, finish, finish_repeat};
 use crate::state::Gateway;
 
 /// How long the look-up of a resend, or of the message that something changes, may take.
@@ -33,17 +33,16 @@ type Refused = (Code, String);
 /// Publishes once it is known that it may be.
 pub(super) async fn begin(gateway: Arc<Gateway>, mut outgoing: Outgoing) {
     if outgoing.is_resend {
-        match look_up(&gateway, outgoing.body.id()).await {
-            Ok(Some(found)) => {
-                return finish(&gateway, &outgoing, &Outcome::Sent { seq: found.seq, is_duplicate: true });
-            }
-            // It may be in the log, although nothing may be added there: that is no failure.
-            Ok(None) if outgoing.is_closed => return finish(&gateway, &outgoing, &Outcome::Unknown),
-            Ok(None) if gateway.health.is_settled() => {}
-            Ok(None) | Err(()) => {
-                let unknown = Outcome::Failed(Code::NotSettled, "whether it is stored is not known yet".into());
-                return finish(&gateway, &outgoing, &unknown);
-            }
+        if let Some(Found { seq, .. }) = shown(&gateway, &outgoing) {
+            return conclude(&gateway, outgoing, &Outcome::Sent { seq, is_duplicate: true });
+        }
+        let found = look_up(&gateway, outgoing.body.id()).await;
+        if let Ok(Some(found)) = found {
+            let stored = said(&gateway, &found).await;
+            return finish_repeat(&gateway, &outgoing, found.seq, stored.as_deref().map(str::as_bytes));
+        }
+        if let Some(outcome) = unless_stored(found.is_ok(), gateway.health.is_settled(), outgoing.hindrance) {
+            return finish(&gateway, &outgoing, &outcome);
         }
     }
     if let Some(question) = outgoing.question {
@@ -57,6 +56,34 @@ pub(super) async fn begin(gateway: Arc<Gateway>, mut outgoing: Outgoing) {
         }
     }
     gateway.publisher.launch(&gateway, outgoing);
+}
+
+/// What is said of a resend that the store does not show; none = it may be published.
+fn unless_stored(has_answered: bool, is_settled: bool, hindrance: Option<Code>) -> Option<Outcome> {
+    match hindrance {
+        // Its first try may be in the log, whatever the store or this moment says: that is no failure.
+        _ if !has_answered => Some(Outcome::Unknown),
+        Some(Code::Forbidden) if is_settled => Some(Outcome::Failed(Code::Forbidden, Code::Forbidden.title().into())),
+        Some(_) => Some(Outcome::Unknown),
+        None if is_settled => None,
+        None => Some(Outcome::Failed(Code::NotSettled, "whether it is stored is not known yet".into())),
+    }
+}
+
+/// Whether the room's recent frames have it.
+pub(super) fn is_shown(gateway: &Gateway, outgoing: &Outgoing) -> bool {
+    shown(gateway, outgoing).is_some()
+}
+
+fn shown(gateway: &Gateway, outgoing: &Outgoing) -> Option<Found> {
+    gateway.hub.find(outgoing.body.room_id())?.recent(outgoing.body.id())
+}
+
+/// What the store's log has at a message's place.
+async fn said(gateway: &Gateway, found: &Found) -> Option<String> {
+    let reading = gateway.store.log(found.room_id, found.seq.saturating_sub(1), 1);
+    let rows = tokio::time::timeout(LOOK_UP_WITHIN, reading).await.ok()?.ok()?;
+    rows.into_iter().find(|row| row.seq == found.seq)?.body
 }
 
 /// Where a message stands in the store, if it does.

@@ -164,7 +164,8 @@ impl Node {
             self.feed(&room);
         }
         let (name, checked_at) = (DisplayName::parse("Ann").unwrap(), std::time::Instant::now());
-        let seat = Seat { room: Arc::clone(&room), me, name, checked_at, typed_at: None, is_present: false };
+        let room_seat = Arc::clone(&room);
+        let seat = Seat { room: room_seat, me, name, is_silent: false, checked_at, typed_at: None, is_present: false };
         socket.seats().push(seat);
         room
     }

@@ -186,6 +186,41 @@ async fn who_runs_the_room_deletes_what_others_said_and_does_not_edit_it(pool: P
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn an_edit_that_is_stored_is_not_called_failed_because_its_message_was_deleted(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let gateway = scene.gateway().await;
+    let (ann, _ben, room) = scene.pair().await;
+    let mut phone = gateway.phone_in(&ann, room).await;
+    phone.sends(room, "a-1", "hi").await;
+    let id = message_id(room, &ann, "a-1");
+    let edited = phone.changes("a-2", edit(room, "a-2", id, "hi!")).await;
+    phone.changes("a-3", delete(room, "a-3", id)).await;
+    scene.work().await;
+    let mut again = edit(room, "a-2", id, "hi!");
+    again["resend"] = true.into();
+    assert_eq!(phone.changes("a-2", again).await, edited);
+    phone.say(&edit(room, "a-4", id, "too late")).await;
+    phone.failed("a-4").await;
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn nothing_is_said_in_an_archived_room(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let gateway = scene.gateway().await;
+    let (ann, _ben, room) = scene.pair().await;
+    scene.publish(room, &ann, "a-1", "hi").await;
+    sqlx::query("UPDATE rooms SET is_archived = true WHERE id = $1").bind(room).execute(&scene.pool).await.unwrap();
+    let mut phone = gateway.phone(&ann).await;
+    let (frames, _) = phone.join_since(room, 0).await;
+    assert_eq!(contents(&frames), [Some("hi")], "it is read nevertheless");
+    phone.send(room, "a-2", "hello?").await;
+    assert_eq!(phone.failed("a-2").await, ("forbidden".into(), false));
+    phone.say(&edit(room, "a-3", message_id(room, &ann, "a-1"), "hi!")).await;
+    assert_eq!(phone.failed("a-3").await, ("forbidden".into(), false));
+    assert_eq!(scene.log_len().await, 1);
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn another_rooms_message_is_not_found_and_a_deleted_one_is_not_changed(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let gateway = scene.gateway().await;

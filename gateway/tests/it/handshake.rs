@@ -38,10 +38,12 @@ async fn a_first_frame_auth_admits(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let gateway = scene.gateway().await;
     let (ann, _ben, room) = scene.pair().await;
+    let mut hasty = gateway.door().query(&format!("event_id={room}")).open().await.unwrap();
+    hasty.say(&json!({"type": "join", "room_id": room})).await;
+    assert_eq!(hasty.error().await, "invalid_token", "nothing but auth comes first");
+    assert_eq!(hasty.closed().await, 4500);
     let mut phone = gateway.door().query(&format!("event_id={room}")).open().await.unwrap();
     assert_eq!(phone.hello["user_id"], json!(null));
-    phone.say(&json!({"type": "join", "room_id": room})).await;
-    assert_eq!(phone.error().await, "invalid_token", "nothing but auth comes first");
     phone.say(&json!({"type": "auth", "token": ann.token()})).await;
     assert_eq!(phone.hears("authenticated").await["user_id"], ann.id.to_string());
     phone.joined(room).await;

@@ -175,6 +175,19 @@ async fn a_mark_survives_a_broker_that_was_away(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn what_is_read_before_the_room_is_known_counts(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let gateway = scene.gateway().await;
+    let (ann, ben, room) = scene.pair().await;
+    let seq = scene.publish(room, &ben, "b-1", "hi").await;
+    // Nobody was in the room here before, and nothing is waited for in between.
+    let mut phone = gateway.phone(&ann).await;
+    phone.say(&json!({"type": "join", "room_id": room})).await;
+    phone.reads(room, None).await;
+    phone.hears_read(room, &ann, seq).await;
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn reading_needs_a_seat(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let gateway = scene.gateway().await;

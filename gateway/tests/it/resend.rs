@@ -38,6 +38,46 @@ async fn a_resend_of_what_is_stored_is_answered_without_a_publish(pool: PgPool) 
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_resend_that_says_something_else_is_refused_at_any_age(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let gateway = scene.gateway().await;
+    let (ann, _ben, room) = scene.pair().await;
+    let mut phone = gateway.phone_in(&ann, room).await;
+    let seq = phone.sends(room, "a-1", "hi").await;
+    scene.work().await;
+    resend(&mut phone, room, "a-1", "bye").await;
+    assert_eq!(phone.failed("a-1").await, ("temp_id_reused".into(), false), "among the room's recent frames");
+    scene.purge_below(seq + 1).await;
+    let mut phone = scene.gateway().await.phone_in(&ann, room).await;
+    resend(&mut phone, room, "a-1", "bye").await;
+    assert_eq!(phone.failed("a-1").await, ("temp_id_reused".into(), false), "in the store alone");
+    assert_eq!(scene.log_len().await, 0);
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn what_the_room_has_shown_is_not_shown_again_after_the_duplicate_window(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let gateway = scene.gateway().await;
+    let (ann, ben, room) = scene.pair().await;
+    let (mut phone, mut listener) = (gateway.phone_in(&ann, room).await, gateway.phone_in(&ben, room).await);
+    let mut log = scene.log().await.cached_info().config.clone();
+    log.duplicate_window = ms(100);
+    scene.operator.js.update_stream(log).await.unwrap();
+    let first = phone.sends(room, "a-1", "hi").await;
+    let body = message(room, &ann, "a-1", "hi");
+    let headers =
+        Headers { sender: Some(ann.id), gateway: None, is_resend: false, is_moderator: false }.to_map(body.id());
+    let second = eventually("the duplicate window has passed", async || {
+        let seq = scene.publish_raw(room, headers.clone(), body.to_bytes()).await;
+        (seq != first).then_some(seq)
+    })
+    .await;
+    assert_eq!(phone.sends(room, "a-1", "hi").await, first, "not marked as a resend, and known nevertheless");
+    assert_eq!(scene.log_len().await, 2);
+    assert_eq!(contents(&listener.log_to(room, second).await), [Some("hi"), None]);
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_resend_of_what_nobody_knows_is_published(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let gateway = scene.gateway().await;
