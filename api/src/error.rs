@@ -138,9 +138,10 @@ impl Reply for ApiError {
         self.log(&request_id);
         let (code, retry_after) = (self.code(), self.retry_after());
         let mut problem = Problem::new(code, self.detail(), request_id);
-        if let Self::Fields(errors) = self {
-            problem.errors = errors;
-        }
+        problem.errors = match self {
+            Self::Fields(errors) => errors,
+            _ => FIELDS.iter().filter(|(of, ..)| *of == code).map(field_error).collect(),
+        };
         let mut response = warp::reply::json(&problem).into_response();
         *response.status_mut() = StatusCode::from_u16(problem.status).expect("codes have statuses of HTTP");
         let headers = response.headers_mut();
@@ -158,6 +159,18 @@ impl Reply for ApiError {
 /// Rounded up: who waits that long has waited long enough.
 pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+/// What is wrong with which field, where a code of its own says so.
+const FIELDS: [(Code, &str, &str); 4] = [
+    (Code::InvalidTempId, "temp_id", "invalid"),
+    (Code::InvalidContent, "content", "invalid"),
+    (Code::ContentTooLong, "content", "too_long"),
+    (Code::IdempotencyKeyReused, "Idempotency-Key", "reused"),
+];
+
+fn field_error((_, field, code): &(Code, &str, &str)) -> FieldError {
+    FieldError { field: (*field).to_owned(), code: (*code).to_owned() }
 }
 
 fn chain(error: &(dyn StdError + 'static)) -> String {

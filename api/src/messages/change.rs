@@ -16,7 +16,7 @@ use super::{
     log,
     model::{self, NewContent},
     publish,
-    service::{find_same, into_log, refuse_silent},
+    service::{find_same, into_log, speaker},
 };
 use crate::{
     error::ApiError,
@@ -41,9 +41,13 @@ pub(super) async fn edit(
     form: Result<Form, ApiError>,
 ) -> Result<HistoryItem, ApiError> {
     let deadline = Instant::now() + publish::BUDGET;
-    refuse_silent(&member(state, caller, room).await?)?;
+    speaker(state, caller, room).await?;
     let message_id = message?;
-    let new = NewContent::read(form?)?;
+    let new = match form.and_then(NewContent::read) {
+        Ok(new) => new,
+        // Whose message it is counts before what is wrong with the new text.
+        Err(error) => return Err(may(state, caller, room, message_id, Deed::Edit).await.err().unwrap_or(error)),
+    };
     let temp_id = new.temp_id.unwrap_or_else(made_up);
     let body = Body::MessageUpdated {
         room_id: room,
@@ -53,7 +57,11 @@ pub(super) async fn edit(
         sender_id: caller.user_id,
         temp_id: temp_id.into(),
     };
-    if find_same(state, &body).await?.is_none() {
+    let same = match find_same(state, &body).await {
+        Ok(same) => same,
+        Err(error) => return Err(may(state, caller, room, message_id, Deed::Edit).await.err().unwrap_or(error)),
+    };
+    if same.is_none() {
         may(state, caller, room, message_id, Deed::Edit).await?;
         let logged = into_log(state, caller, &body, false, false, deadline).await?;
         return Ok(model::edited(item(state, caller, room, message_id).await?, logged.body, logged.created_at));
@@ -64,7 +72,7 @@ pub(super) async fn edit(
 /// Takes a message back.
 pub(super) async fn delete(state: &AppState, caller: Identity, room: RoomId, message: Message) -> Result<(), ApiError> {
     let deadline = Instant::now() + publish::BUDGET;
-    refuse_silent(&member(state, caller, room).await?)?;
+    speaker(state, caller, room).await?;
     let message_id = message?;
     let target = find(state, message_id).await?;
     let is_moderator = permitted(state, caller, room, &target, Deed::Delete).await?;
@@ -93,7 +101,7 @@ pub(super) async fn react(
     action: ReactionAction,
 ) -> Result<HistoryItem, ApiError> {
     let deadline = Instant::now() + publish::BUDGET;
-    refuse_silent(&member(state, caller, room).await?)?;
+    speaker(state, caller, room).await?;
     let (message_id, emoji) = (message?, emoji?);
     let deed = match action {
         ReactionAction::Added => Deed::React,

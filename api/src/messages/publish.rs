@@ -30,18 +30,25 @@ pub(super) async fn publish(
     subject: ChatSubject,
     mut headers: HeaderMap,
     body: Bytes,
+    is_resend: bool,
     deadline: Instant,
 ) -> Result<PublishAck, ApiError> {
     let began = Instant::now();
     let mut tries = TRIES.into_iter().map(|after| began + after).peekable();
     let mut waiting = FuturesUnordered::new();
-    let mut may_be_stored = false;
+    // An earlier try of what is sent again may be in the log, whatever becomes of this one.
+    let mut may_be_stored = is_resend;
     loop {
         let next_try = tries.peek().copied().unwrap_or(deadline).min(deadline);
         tokio::select! {
             Some(answer) = waiting.next(), if !waiting.is_empty() => match answer {
                 Ok(ack) => return Ok(ack),
-                Err(error) => may_be_stored |= judge(error)?,
+                Err(error) => match judge(error) {
+                    Try::Anywhere => may_be_stored = true,
+                    // Refused for good, and no other try can be stored.
+                    Try::Refused(error) if waiting.is_empty() && !may_be_stored => return Err(error),
+                    Try::Nowhere | Try::Refused(_) => {}
+                },
             },
             () = sleep_until(next_try) => {
                 if next_try >= deadline {
@@ -61,18 +68,29 @@ pub(super) async fn publish(
     }
 }
 
-/// Whether a try that failed may still have been stored; an error when it is sure that it can not be.
-fn judge(error: PublishError) -> Result<bool, ApiError> {
+/// Where a try that failed has left the message.
+enum Try {
+    /// Nowhere; the next may do better.
+    Nowhere,
+    /// In the log or not.
+    Anywhere,
+    /// Nowhere, and the next will do no better.
+    Refused(ApiError),
+}
+
+fn judge(error: PublishError) -> Try {
     match error.kind() {
-        PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => Ok(true),
+        PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => Try::Anywhere,
         // Nobody answers for the stream: an election, most likely.
-        PublishErrorKind::StreamNotFound | PublishErrorKind::MaxAckPending => Ok(false),
-        // A cluster is still at another try of the same message.
-        _ if code_of(&error) == Some(ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT) => Ok(true),
+        PublishErrorKind::StreamNotFound | PublishErrorKind::MaxAckPending => Try::Nowhere,
         PublishErrorKind::WrongLastMessageId
         | PublishErrorKind::WrongLastSequence
-        | PublishErrorKind::MaxPayloadExceeded
-        | PublishErrorKind::Other => Err(refused(error)),
+        | PublishErrorKind::MaxPayloadExceeded => Try::Refused(refused(error)),
+        PublishErrorKind::Other => match code_of(&error) {
+            // A cluster is still at another try of the same message; or it is no answer of the log's.
+            Some(ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT) | None => Try::Anywhere,
+            Some(_) => Try::Refused(refused(error)),
+        },
     }
 }
 
@@ -84,9 +102,5 @@ fn refused(error: PublishError) -> ApiError {
 }
 
 fn gave_up(may_be_stored: bool) -> ApiError {
-    if may_be_stored {
-        ApiError::refused(Code::Unknown, "send it again with the same temp_id and resend")
-    } else {
-        ApiError::unavailable("log", "nobody took the message")
-    }
+    if may_be_stored { super::service::unknown() } else { ApiError::unavailable("log", "nobody took the message") }
 }

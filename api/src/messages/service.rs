@@ -69,8 +69,7 @@ pub(super) async fn say(
     form: Result<Form, ApiError>,
 ) -> Result<HistoryItem, ApiError> {
     let deadline = Instant::now() + publish::BUDGET;
-    let place = member(state, caller, room).await?;
-    refuse_silent(&place)?;
+    let place = speaker(state, caller, room).await?;
     let new = NewMessage::read(form?)?;
     let is_resend = new.is_resend;
     let body = new.into_body(room, caller.user_id, place.display_name);
@@ -97,16 +96,19 @@ pub(super) async fn into_log(
     if is_resend {
         refuse_unsettled(state).await?;
     }
-    state.log.may_send().map_err(|code| ApiError::refused(code, code.title()))?;
+    if let Err(code) = state.log.may_send() {
+        // The first try of what is sent again may be in the log.
+        return Err(if is_resend { unknown() } else { ApiError::refused(code, code.title()) });
+    }
     let headers = Headers { sender: Some(caller.user_id), gateway: None, is_resend, is_moderator };
     let mut headers = headers.to_map(body.id());
     headers.insert(header::TIMINGLE_ACCEPTED, state.clock.now().to_string());
-    let ack = publish(state, ChatSubject(body.room_id()), headers, body.to_bytes(), deadline).await?;
+    let ack = publish(state, ChatSubject(body.room_id()), headers, body.to_bytes(), is_resend, deadline).await?;
     state.log.saw(ack.sequence);
     // It is in the log; only its time is missing for the answer.
     let read = timeout_at(deadline, log::acknowledged(&state.broker, ack.sequence)).await;
     let Ok(Ok(logged)) = read else {
-        return Err(ApiError::refused(Code::Unknown, "send it again with the same temp_id and resend"));
+        return Err(unknown());
     };
     if !logged.body.says_the_same(body) {
         return Err(reused());
@@ -140,8 +142,14 @@ async fn refuse_unsettled(state: &AppState) -> Result<(), ApiError> {
     }
 }
 
-/// Refuses where nothing is said.
-pub(super) fn refuse_silent(place: &rooms::Member) -> Result<(), ApiError> {
+/// Whether it was said nobody knows.
+pub(super) fn unknown() -> ApiError {
+    ApiError::refused(Code::Unknown, "send it again with the same temp_id and resend")
+}
+
+/// The caller's place in a room in which something may be said.
+pub(super) async fn speaker(state: &AppState, caller: Identity, room: RoomId) -> Result<rooms::Member, ApiError> {
+    let place = member(state, caller, room).await?;
     if place.is_archived {
         return Err(ApiError::refused(Code::Forbidden, "the room is archived"));
     }
@@ -149,7 +157,7 @@ pub(super) fn refuse_silent(place: &rooms::Member) -> Result<(), ApiError> {
         // Until aliases are given: a name would give away who is who.
         return Err(ApiError::refused(Code::Forbidden, "a blind room does not take messages yet"));
     }
-    Ok(())
+    Ok(place)
 }
 
 fn reused() -> ApiError {

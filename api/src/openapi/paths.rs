@@ -98,9 +98,13 @@ fn events() -> Vec<Operation> {
             .header("If-Match", "the ETag it was read with")
             .answers_nothing()
             .or(&[Code::NotAMember, Code::Forbidden, Code::Stale]),
-        op("confirm_event", "post", "/events/{event_id}/confirm", "Event", "Confirms it").or(&run),
+        op("confirm_event", "post", "/events/{event_id}/confirm", "Event", "Confirms it")
+            .or(&run)
+            .or(&[Code::Conflict]),
         op("cancel_event", "post", "/events/{event_id}/cancel", "Event", "Calls it off").or(&run),
-        op("complete_event", "post", "/events/{event_id}/complete", "Event", "Says that it took place").or(&run),
+        op("complete_event", "post", "/events/{event_id}/complete", "Event", "Says that it took place")
+            .or(&run)
+            .or(&[Code::Conflict]),
         op("event_history", "get", "/events/{event_id}/history", "Changes", "Every change, newest first")
             .in_pages()
             .or(&mine),
@@ -199,12 +203,19 @@ fn rooms() -> Vec<Operation> {
     vec![
         op("list_rooms", "get", "/rooms", "Rooms", "My rooms, newest activity first").in_pages(),
         op("room", "get", "/rooms/{room_id}", "Room", "One room of mine").or(&mine),
-        op("list_members", "get", "/rooms/{room_id}/members", "Members", "Who is in it").in_pages().or(&mine),
-        op("presence", "get", "/rooms/{room_id}/presence", "Presence", "Who of them is online").or(&mine),
+        op("list_members", "get", "/rooms/{room_id}/members", "Members", "Who is in it")
+            .in_pages()
+            .or(&mine)
+            .or(&[Code::Forbidden]),
+        op("presence", "get", "/rooms/{room_id}/presence", "Presence", "Who of them is online")
+            .or(&mine)
+            .or(&[Code::Forbidden]),
         op("read", "post", "/rooms/{room_id}/read", "Reader", "Says how far I have read; to the top, if not how far")
             .may_take("UpTo")
             .or(&mine),
-        op("read_marks", "get", "/rooms/{room_id}/read_marks", "ReadMarks", "How far everybody has read").or(&mine),
+        op("read_marks", "get", "/rooms/{room_id}/read_marks", "ReadMarks", "How far everybody has read")
+            .or(&mine)
+            .or(&[Code::Forbidden]),
         op("sync", "get", "/sync", "Sync", "What all my rooms said since a seq")
             .query("since", "above this seq; without it from the beginning", whole())
             .or(&[Code::InvalidFields]),

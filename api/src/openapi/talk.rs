@@ -31,17 +31,6 @@ pub(super) fn rooms() -> Vec<(&'static str, Value)> {
         ("joined_at", time()),
     ]);
     let present = object(&[("user_id", uuid()), ("online", boolean()), ("last_seen_at", nullable(time()))]);
-    let item = object(&[
-        ("type", one_of(&["message", "system"])),
-        ("room_id", uuid()),
-        ("id", uuid()),
-        ("content?", nullable(string())),
-        ("seq", whole()),
-        ("created_at", time()),
-        ("edited_at", nullable(time())),
-        ("deleted", boolean()),
-        ("reactions", array(object(&[("emoji", string()), ("count", whole()), ("me", boolean())]))),
-    ]);
     let history = object(&[
         ("items", array(reference("HistoryItem"))),
         ("has_more_before", boolean()),
@@ -62,13 +51,36 @@ pub(super) fn rooms() -> Vec<(&'static str, Value)> {
         ("Member", member),
         ("Members", page("Member")),
         ("Presence", object(&[("items", array(present))])),
-        ("HistoryItem", item),
+        ("HistoryItem", item()),
         ("History", history),
         ("Written", page("HistoryItem")),
         ("NewMessage", new),
         ("NewContent", object(&[("temp_id?", text(64)), ("content", text(4_000))])),
         ("MessageStatus", status),
     ]
+}
+
+/// A row of history: of a message, or of something that happened.
+fn item() -> Value {
+    object(&[
+        ("type", one_of(&["message", "system"])),
+        ("room_id", uuid()),
+        ("id", uuid()),
+        ("sender_id?", uuid()),
+        ("sender_name?", string()),
+        ("temp_id?", string()),
+        ("content?", nullable(string())),
+        ("message_type?", one_of(&["text", "image", "file"])),
+        ("reply_to_id?", nullable(uuid())),
+        ("change?", string()),
+        ("actor_id?", nullable(uuid())),
+        ("data?", json!({"type": "object"})),
+        ("seq", whole()),
+        ("created_at", time()),
+        ("edited_at", nullable(time())),
+        ("deleted", boolean()),
+        ("reactions", array(object(&[("emoji", string()), ("count", whole()), ("me", boolean())]))),
+    ])
 }
 
 /// How far people have read, and what they missed.

@@ -45,6 +45,9 @@ pub(crate) struct Relay {
     wake: watch::Sender<()>,
     /// Lanes whose row was refused, and until when they are left alone: the others go on.
     deferred: Mutex<HashMap<Uuid, Instant>>,
+    /// The lane that was taken last: the next one's turn comes after it, so that none waits behind others that get on
+    /// badly.
+    last: Mutex<Uuid>,
 }
 
 /// Why a row is not published.
@@ -64,6 +67,8 @@ enum Taken {
     Nothing,
     /// One lane went on.
     Published,
+    /// All lanes had their turn: the first ones are next.
+    Round,
     /// The broker or the database is away: trying again at once is of no use.
     Away,
 }
@@ -93,6 +98,7 @@ impl Relay {
             listen_options,
             wake: watch::Sender::new(()),
             deferred: Mutex::default(),
+            last: Mutex::default(),
         }
     }
 
@@ -116,13 +122,13 @@ impl Relay {
         }
     }
 
-    /// Takes lanes until none is left; says whether it did, and was not stopped by who is away.
+    /// Takes lanes until none is left; says whether none will be there again in a moment.
     async fn drain(&self) -> bool {
         // Without a connection a publish only waits: no lane is locked for that.
         while self.broker.is_connected() || mutant::is(Mutant::OutboxMarkFirst) {
             match self.take_lane().await {
-                Ok(Taken::Published) => {}
-                Ok(Taken::Nothing) => return true,
+                Ok(Taken::Published | Taken::Round) => {}
+                Ok(Taken::Nothing) => return !self.is_one_due_soon(),
                 Ok(Taken::Away) => return false,
                 Err(error) => {
                     tracing::warn!(%error, "outbox: the database is away");
@@ -135,9 +141,12 @@ impl Relay {
 
     async fn take_lane(&self) -> sqlx::Result<Taken> {
         let deferred = self.deferred_lanes();
-        let Some(mut lane) = LockedLane::take(&self.pg, &deferred, self.clock).await? else {
-            return Ok(Taken::Nothing);
+        let after = *self.last.lock();
+        let Some(mut lane) = LockedLane::take(&self.pg, &deferred, after, self.clock).await? else {
+            *self.last.lock() = Uuid::nil();
+            return Ok(if after.is_nil() { Taken::Nothing } else { Taken::Round });
         };
+        *self.last.lock() = lane.id;
         let round = round(&mut lane, self).await?;
         let id = lane.id;
         lane.commit().await?;
@@ -146,7 +155,8 @@ impl Relay {
         tracing::warn!(change.id = %row, %error, "outbox: not published");
         metrics::counter!("outbox_failures_total").increment(1);
         self.deferred.lock().insert(id, Instant::now() + deferral(&error));
-        Ok(if is_away(&error) { Taken::Away } else { Taken::Published })
+        // A log that takes nothing says nothing of the lanes that have no line for it.
+        Ok(if is_away(&error) && !Self::is_of_log(&error) { Taken::Away } else { Taken::Published })
     }
 
     fn deferred_lanes(&self) -> Vec<Uuid> {
@@ -154,6 +164,12 @@ impl Relay {
         let now = Instant::now();
         deferred.retain(|_, until| *until > now);
         deferred.keys().copied().collect()
+    }
+
+    /// Whether a lane is left alone for a moment only.
+    fn is_one_due_soon(&self) -> bool {
+        let soon = Instant::now() + AWAY_FOR;
+        self.deferred.lock().values().any(|until| *until <= soon)
     }
 
     fn measure(&self, published: &[Row]) {
@@ -210,12 +226,20 @@ impl Publish for Relay {
         }
     }
 
+    fn is_of_row(refusal: &Refusal) -> bool {
+        !is_away(refusal)
+    }
+
     async fn publish(&self, row: &Row) -> Result<(), Self::Refusal> {
         if mutant::is(Mutant::OutboxMarkFirst) && !self.broker.is_connected() {
             return Ok(());
         }
-        if row.is_for_log() && timeout(OPEN_WITHIN, self.log.open()).await.is_err() {
-            return Err(Refusal::Closed);
+        if row.is_for_log() {
+            // Numbers that went back stay so until an operator comes.
+            let is_open = !self.log.is_behind() && timeout(OPEN_WITHIN, self.log.open()).await.is_ok();
+            if !is_open {
+                return Err(Refusal::Closed);
+            }
         }
         let mut headers = HeaderMap::new();
         for (name, value) in row.headers.as_object().into_iter().flatten() {

@@ -74,13 +74,16 @@ pub(super) struct LockedLane {
 const ROWS_AT_ONCE: i64 = 100;
 
 impl LockedLane {
-    /// Locks a lane that has something to publish, but for those that are `deferred` or locked by another.
-    pub(super) async fn take(pg: &Pool, deferred: &[Uuid], clock: Clock) -> sqlx::Result<Option<Self>> {
+    /// Locks the first lane after `after` that has something to publish, but for those that are `deferred` or locked by
+    /// another.
+    pub(super) async fn take(pg: &Pool, deferred: &[Uuid], after: Uuid, clock: Clock) -> sqlx::Result<Option<Self>> {
         let mut tx = pg.begin().await?;
         let id: Option<Uuid> = sqlx::query_scalar(
-            "SELECT id FROM outbox_lane WHERE pending AND id <> ALL($1) LIMIT 1 FOR UPDATE SKIP LOCKED",
+            "SELECT id FROM outbox_lane WHERE pending AND id <> ALL($1) AND id > $2 ORDER BY id LIMIT 1
+             FOR UPDATE SKIP LOCKED",
         )
         .bind(deferred)
+        .bind(after)
         .fetch_optional(&mut *tx)
         .await?;
         Ok(id.map(|id| Self { id, tx, clock }))

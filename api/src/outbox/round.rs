@@ -16,7 +16,7 @@ pub(super) trait Lane: Send {
     fn list(&mut self) -> impl Future<Output = Result<Vec<Row>, Self::Away>> + Send;
     /// Marks rows as published.
     fn set_processed(&mut self, rows: &[ChangeId]) -> impl Future<Output = Result<(), Self::Away>> + Send;
-    /// Notes why a row could not be published.
+    /// Notes why a row is refused, for an operator.
     fn set_error(&mut self, row: ChangeId, error: &str) -> impl Future<Output = Result<(), Self::Away>> + Send;
     /// Says whether it has something left.
     fn settle(&mut self) -> impl Future<Output = Result<(), Self::Away>> + Send;
@@ -31,6 +31,8 @@ pub(super) trait Publish: Sync {
     fn publish(&self, row: &Row) -> impl Future<Output = Result<(), Self::Refusal>> + Send;
     /// Whether a refusal is the log's alone: then rows that are not for it go on.
     fn is_of_log(refusal: &Self::Refusal) -> bool;
+    /// Whether a refusal says that something is wrong with the row itself.
+    fn is_of_row(refusal: &Self::Refusal) -> bool;
 }
 
 /// What came of a round.
@@ -64,9 +66,12 @@ pub(super) async fn round<L: Lane, P: Publish>(lane: &mut L, to: &P) -> Result<R
     }
     let published: Vec<_> = round.published.iter().map(|row| row.id).collect();
     lane.set_processed(&published).await?;
-    match &round.refusal {
-        Some((row, error)) => lane.set_error(*row, &error.to_string()).await?,
-        None => lane.settle().await?,
+    let wrong = round.refusal.as_ref().filter(|(_, error)| P::is_of_row(error));
+    let wrong = wrong.map(|(row, error)| (*row, error.to_string()));
+    match wrong {
+        Some((row, error)) => lane.set_error(row, &error).await?,
+        None if round.refusal.is_none() => lane.settle().await?,
+        None => {}
     }
     Ok(round)
 }

@@ -52,6 +52,8 @@ async fn a_message_is_edited_and_history_shows_it(pool: PgPool) {
     assert_eq!((&envelope["type"], &envelope["id"]), (&json!("message_updated"), &json!(expected)));
 
     refused(ben.patch(&path, json!({"content": "not mine"})).await, 403, "forbidden").await;
+    refused(ben.patch(&path, json!({"content": "not mine".repeat(1000)})).await, 403, "forbidden").await;
+    refused(ben.patch(&path, json!({})).await, 403, "forbidden").await;
     let wrong = async |body: Value, status: u16, code: &str| refused(ann.patch(&path, body).await, status, code).await;
     wrong(json!({"content": "x".repeat(4001)}), 422, "content_too_long").await;
     wrong(json!({"content": " "}), 422, "invalid_content").await;

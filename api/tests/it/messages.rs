@@ -209,6 +209,8 @@ async fn a_message_that_can_not_be_is_refused_with_the_sockets_codes(pool: PgPoo
     check("temp_id", json!("x".repeat(65)), 422, "invalid_temp_id").await;
     check("temp_id", json!(""), 422, "invalid_temp_id").await;
     check("message_type", json!("system"), 422, "invalid_fields").await;
+    let long = ann.post(&path, json!({"temp_id": "a-1", "content": "x".repeat(4001)})).await;
+    assert_eq!(read(long, 422).await["errors"], json!([{"field": "content", "code": "too_long"}]));
     check("reply_to_id", json!("x"), 422, "invalid_fields").await;
     check("thread_id", json!("x"), 400, "unsupported_field").await;
     check("attachments", json!([]), 400, "unsupported_field").await;

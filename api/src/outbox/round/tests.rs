@@ -133,6 +133,10 @@ impl Publish for World {
         false
     }
 
+    fn is_of_row(_refusal: &Self::Refusal) -> bool {
+        true
+    }
+
     async fn publish(&self, row: &Row) -> Result<(), &'static str> {
         self.fate.wait(WAIT_MAX).await;
         if self.fate.fault(15) {
