@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod file;
+mod image;
 mod migration;
 mod setting;
 
@@ -50,6 +51,7 @@ pub(crate) fn run() -> Result<()> {
         findings.extend(setting::check(file, readme));
     }
     findings.extend(migration::check(root)?);
+    findings.extend(image::check(root)?);
     for finding in &findings {
         console::answer(finding);
     }
