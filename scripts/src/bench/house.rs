@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{SERVER_CORE, token::Tokens, world};
 use crate::{
-    stack::{self, Plan, Ports, Stack},
+    stack::{self, Plan, Ports, Stack, Store},
     tool, workspace,
 };
 
@@ -28,6 +28,8 @@ pub(super) struct House {
 pub(super) struct Furnishing {
     pub(super) gateways: u16,
     pub(super) workers: u16,
+    /// Where messages are stored.
+    pub(super) store: Store,
     pub(super) has_limits: bool,
     /// `NAME=value`, for the gateways.
     pub(super) settings: Vec<String>,
@@ -45,6 +47,7 @@ impl House {
             .limits(furnishing.has_limits)
             .gateways(furnishing.gateways)
             .workers(furnishing.workers)
+            .store(furnishing.store)
             .binaries(programs.to_owned())
             .core("nats", SERVER_CORE)
             .core("gateway", SERVER_CORE)

@@ -44,6 +44,9 @@ pub(crate) struct Arguments {
     /// Minutes of the ladder's first step
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u64).range(1..=60))]
     ladder_minutes: u64,
+    /// Rows of PostgreSQL that `verify` checks
+    #[arg(long, value_name = "N", default_value = "10000000", value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    rows: u64,
     /// A setting of the gateway, `NAME=value`, for comparing
     #[arg(long = "gateway", value_name = "NAME=VALUE")]
     settings: Vec<String>,

@@ -16,7 +16,7 @@ use super::{
     run::{self, Generator, Load},
     world::World,
 };
-use crate::{command::build, console, interrupt};
+use crate::{command::build, console, interrupt, stack::Store};
 
 /// How long, and how much.
 #[derive(Debug, Args)]
@@ -52,7 +52,14 @@ struct Memory {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     interrupt::catch()?;
     let programs = build::release(&["api", "gateway", "chat-worker", "bench"])?;
-    let furnishing = Furnishing { gateways: 1, workers: 1, has_limits: false, settings: Vec::new(), nats_proxy: None };
+    let furnishing = Furnishing {
+        gateways: 1,
+        workers: 1,
+        store: Store::Postgres,
+        has_limits: false,
+        settings: Vec::new(),
+        nats_proxy: None,
+    };
     let mut house = House::open(&programs, &furnishing)?;
     WORLD.settle(&house)?;
     let seats = WORLD.seats(&mut house.tokens)?;

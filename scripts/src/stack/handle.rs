@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::{ExitStatus, Output},
+    process::{Child, ExitStatus, Output, Stdio},
     thread,
     time::Duration,
 };
@@ -116,9 +116,21 @@ impl Stack {
     /// Runs the program of the process `name` once more, with its settings and other `arguments`, here and now. Of its
     /// log only what is wrong is shown beside its answer.
     pub(crate) fn run_beside(&self, name: &str, arguments: &[&str]) -> Result<ExitStatus> {
+        Ok(self.start_beside(name, arguments, &[], Stdio::inherit())?.wait()?)
+    }
+
+    /// As [`Stack::run_beside`], with `settings` on top, and does not wait for its end.
+    pub(crate) fn start_beside(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        settings: &[(&str, &str)],
+        stdout: Stdio,
+    ) -> Result<Child> {
         let mut process = self.record(name)?.process;
         process.environment.extend(owned(&[("TIMINGLE_LOG", "warn")]));
-        process.run_beside(arguments)
+        process.environment.extend(owned(settings));
+        process.start_beside(arguments, stdout)
     }
 
     /// Runs the program of the process `name` once more, with its settings, `settings` on top and other `arguments`, to its

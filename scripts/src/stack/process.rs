@@ -6,7 +6,7 @@ use std::{
     fs::{self, File},
     os::unix::process::CommandExt,
     path::PathBuf,
-    process::{Command, ExitStatus, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -78,13 +78,14 @@ impl Process {
         command
     }
 
-    /// Runs the program once more, with the same settings and other arguments, and waits for its end.
-    pub(crate) fn run_beside(&self, arguments: &[&str]) -> Result<ExitStatus> {
+    /// Runs the program once more, with the same settings and other arguments.
+    pub(crate) fn start_beside(&self, arguments: &[&str], stdout: Stdio) -> Result<Child> {
         let mut command = self.settled(Command::new(&self.program));
-        command.args(arguments).status().with_context(|| format!("cannot start {}", self.program.display()))
+        let started = command.args(arguments).stdout(stdout).spawn();
+        started.with_context(|| format!("cannot start {}", self.program.display()))
     }
 
-    /// The same, and answers what it said.
+    /// The same, to its end, and answers what it said.
     pub(crate) fn ask(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = self.settled(Command::new(&self.program));
         command.args(arguments).output().with_context(|| format!("cannot start {}", self.program.display()))

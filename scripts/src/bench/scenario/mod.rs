@@ -11,6 +11,7 @@ mod resync;
 mod stalled;
 mod storm;
 mod subscribe;
+mod verify;
 mod worker;
 
 use std::{
@@ -24,6 +25,7 @@ use clap::ValueEnum;
 use serde::de::DeserializeOwned;
 
 use super::{Arguments, house::Furnishing, page::Page};
+use crate::stack::Store;
 
 /// A question to the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -56,6 +58,8 @@ pub(crate) enum Scenario {
     Rest,
     /// A backlog, stored by a worker and by a bare loop of inserts, into both stores
     Worker,
+    /// What a check of ten million rows in PostgreSQL holds in memory, and one of 200,000 in the CQL store
+    Verify,
     /// In a, b and c, servers of other makes too
     Peers,
 }
@@ -81,6 +85,7 @@ impl Scenario {
             Self::Ladder => "the ladder",
             Self::Rest => "REST beside the bare queries",
             Self::Worker => "a worker beside a bare loop of inserts",
+            Self::Verify => "the check of everything",
             Self::Peers => "other servers",
         }
     }
@@ -99,6 +104,7 @@ impl Scenario {
             Self::Ladder => ladder::measure(programs, arguments, page),
             Self::Rest => rest::measure(programs, arguments, page),
             Self::Worker => worker::measure(programs, arguments, page),
+            Self::Verify => verify::measure(programs, arguments, page),
             Self::Peers => Ok(()),
         }
     }
@@ -109,7 +115,7 @@ impl Scenario {
 fn quiet(arguments: &Arguments, gateways: u16) -> Furnishing {
     let mut settings = vec!["GATEWAY_SAVED_SECS=3600".to_owned(), "TOKIO_WORKER_THREADS=1".to_owned()];
     settings.extend(arguments.settings.iter().cloned());
-    Furnishing { gateways, workers: 0, has_limits: false, settings, nats_proxy: None }
+    Furnishing { gateways, workers: 0, store: Store::Postgres, has_limits: false, settings, nats_proxy: None }
 }
 
 /// What `program` found, which writes it into the file that it is given as its last argument.
