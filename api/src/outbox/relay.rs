@@ -152,7 +152,12 @@ impl Relay {
         lane.commit().await?;
         self.measure(&round.published);
         let Some((row, error)) = round.refusal else { return Ok(Taken::Published) };
-        tracing::warn!(change.id = %row, %error, "outbox: not published");
+        if Self::is_of_log(&error) {
+            // Of every lane that has a line for it, again and again: what is wrong with the log is said once, elsewhere.
+            tracing::debug!(change.id = %row, %error, "outbox: not published");
+        } else {
+            tracing::warn!(change.id = %row, %error, "outbox: not published");
+        }
         metrics::counter!("outbox_failures_total").increment(1);
         self.deferred.lock().insert(id, Instant::now() + deferral(&error));
         // A log that takes nothing says nothing of the lanes that have no line for it.
