@@ -166,11 +166,14 @@ impl Publisher {
     pub(crate) fn is_in_log(&self, gateway: &Arc<Gateway>, id: MessageId, seq: u64) {
         let mut state = self.state.lock();
         let Some(number) = state.numbers.get(&id).copied() else { return };
+        // What was there before it was handed over came by another way: its answer says that.
+        if state.in_flight.get(&number).is_none_or(|attempt| seq <= attempt.above()) {
+            return;
+        }
         let attempt = state.release(number, gateway.config.publish_within);
         self.wake_if_due(state);
         if let Some(attempt) = attempt {
-            let outcome = attempt.stored(seq);
-            finish(gateway, &attempt.into_outgoing(), &outcome);
+            finish(gateway, &attempt.into_outgoing(), &Outcome::Sent { seq, is_duplicate: false });
         }
     }
 

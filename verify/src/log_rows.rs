@@ -5,7 +5,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use ops::stored;
 use schema::{id::RoomId, stream::CHAT_MESSAGES, subject::ChatSubject};
 
-use crate::{Check, PAGE, Parts, VerifyError, finding::Place, stream::Window};
+use crate::{
+    Check, PAGE, Parts, VerifyError,
+    finding::Place,
+    stream::{Window, page_of_log},
+};
 
 /// Questions to the stream at once.
 const ASKED_AT_ONCE: usize = 32;
@@ -96,7 +100,7 @@ impl Check<'_> {
         let Some((mut from, last)) = window.range else { return Ok(()) };
         let (parts, subject) = (self.parts, self.scope.subject());
         loop {
-            let page = stored::page(&parts.broker.client, CHAT_MESSAGES, &subject, from, PAGE).await?;
+            let page = page_of_log(&parts.broker, &subject, from).await?;
             let Some(end) = page.last() else { return Ok(()) };
             from = end.seq + 1;
             let places: Vec<_> = page

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use chat_store::LogRow;
 use ops::{
     broker::Broker,
-    stored::{self, Stored},
+    stored::{self, ReadError, Stored},
 };
 use schema::{
     envelope::{self, Body, Kind},
@@ -19,6 +19,9 @@ use serde_json::Value;
 
 use crate::{Check, PAGE, Parts, VerifyError, finding::Place};
 
+/// How often a page is asked for; each time the broker has seconds for its answer.
+const TRIES: u32 = 5;
+
 /// What of the log was compared.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Window {
@@ -30,6 +33,18 @@ pub(crate) struct Window {
 
 /// Dead letters whose seqs are held; 16 MiB of them.
 const DEAD_MAX: usize = 1_000_000;
+
+/// A page of the log. A walk of hours does not end at one answer that is late.
+pub(crate) async fn page_of_log(broker: &Broker, subject: &str, from: u64) -> Result<Vec<Stored>, ReadError> {
+    let mut tries = TRIES;
+    loop {
+        tries -= 1;
+        match stored::page(&broker.client, CHAT_MESSAGES, subject, from, PAGE).await {
+            Err(_late) if tries > 0 => {}
+            page => return page,
+        }
+    }
+}
 
 /// The seqs in the log of what lies in `CHAT_DEAD`.
 pub(crate) async fn dead_seqs(broker: &Broker) -> Result<HashSet<u64>, VerifyError> {
@@ -61,8 +76,7 @@ impl Check<'_> {
         let mut window = Window::default();
         let mut from = self.scope.above + 1;
         loop {
-            let client = &self.parts.broker.client;
-            let mut page = stored::page(client, CHAT_MESSAGES, &subject, from, PAGE).await?;
+            let mut page = page_of_log(&self.parts.broker, &subject, from).await?;
             page.retain(|message| message.seq <= self.settled);
             let Some(last) = page.last() else { return Ok(window) };
             from = last.seq + 1;

@@ -162,7 +162,7 @@ impl Attempt {
     pub(super) fn take(&mut self, answer: Answer) -> Option<Outcome> {
         self.open = self.open.saturating_sub(1);
         match answer {
-            Answer::Stored { seq, is_duplicate: false } => return Some(self.stored(seq)),
+            Answer::Stored { seq, is_duplicate: false } => return Some(taken(seq, self.above)),
             Answer::Stored { seq, is_duplicate: true } => return Some(Outcome::Sent { seq, is_duplicate: true }),
             // Refused for good, and no earlier try can be stored.
             Answer::Refused(why) if self.open == 0 && !self.is_doubtful => {
@@ -174,9 +174,9 @@ impl Attempt {
         None
     }
 
-    /// What is said of a message that the log has taken just now, at `seq`.
-    pub(super) fn stored(&self, seq: u64) -> Outcome {
-        taken(seq, self.above)
+    /// The greatest number that the log was known to have given before the first try.
+    pub(super) const fn above(&self) -> u64 {
+        self.above
     }
 
     /// What is said when the time is over.

@@ -48,7 +48,8 @@ async fn a_resend_that_says_something_else_is_refused_at_any_age(pool: PgPool) {
     resend(&mut phone, room, "a-1", "bye").await;
     assert_eq!(phone.failed("a-1").await, ("temp_id_reused".into(), false), "among the room's recent frames");
     scene.purge_below(seq + 1).await;
-    let mut phone = scene.gateway().await.phone_in(&ann, room).await;
+    let fresh = scene.gateway().await;
+    let mut phone = fresh.phone_in(&ann, room).await;
     resend(&mut phone, room, "a-1", "bye").await;
     assert_eq!(phone.failed("a-1").await, ("temp_id_reused".into(), false), "in the store alone");
     assert_eq!(scene.log_len().await, 0);
