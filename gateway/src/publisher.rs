@@ -123,7 +123,7 @@ impl Publisher {
     fn start(&self, gateway: &Arc<Gateway>, mut outgoing: Outgoing) {
         outgoing.begun_at = Instant::now();
         // The stream knows an id again for two minutes: what the room has shown is looked up, marked or not.
-        outgoing.is_resend |= before::is_shown(gateway, &outgoing);
+        outgoing.is_resend = outgoing.is_resend || before::shown(gateway, &outgoing).is_some();
         if outgoing.is_resend || outgoing.question.is_some() {
             let gateway = Arc::clone(gateway);
             gateway.lifecycle.clone().spawn(async move { before::begin(gateway, outgoing).await });

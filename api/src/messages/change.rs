@@ -45,8 +45,7 @@ pub(super) async fn edit(
     let message_id = message?;
     let new = match form.and_then(NewContent::read) {
         Ok(new) => new,
-        // Whose message it is counts before what is wrong with the new text.
-        Err(error) => return Err(may(state, caller, room, message_id, Deed::Edit).await.err().unwrap_or(error)),
+        Err(error) => return Err(refusal(state, caller, room, message_id, error).await),
     };
     let temp_id = new.temp_id.unwrap_or_else(made_up);
     let body = Body::MessageUpdated {
@@ -59,7 +58,7 @@ pub(super) async fn edit(
     };
     let same = match find_same(state, &body).await {
         Ok(same) => same,
-        Err(error) => return Err(may(state, caller, room, message_id, Deed::Edit).await.err().unwrap_or(error)),
+        Err(error) => return Err(refusal(state, caller, room, message_id, error).await),
     };
     if same.is_none() {
         may(state, caller, room, message_id, Deed::Edit).await?;
@@ -67,6 +66,11 @@ pub(super) async fn edit(
         return Ok(model::edited(item(state, caller, room, message_id).await?, logged.body, logged.created_at));
     }
     item(state, caller, room, message_id).await
+}
+
+/// Why an edit is refused: whose message it is counts before what is wrong with the new text.
+async fn refusal(state: &AppState, caller: Identity, room: RoomId, message: MessageId, error: ApiError) -> ApiError {
+    may(state, caller, room, message, Deed::Edit).await.err().unwrap_or(error)
 }
 
 /// Takes a message back.

@@ -102,5 +102,10 @@ fn refused(error: PublishError) -> ApiError {
 }
 
 fn gave_up(may_be_stored: bool) -> ApiError {
-    if may_be_stored { super::service::unknown() } else { ApiError::unavailable("log", "nobody took the message") }
+    if may_be_stored { unknown() } else { ApiError::unavailable("log", "nobody took the message") }
+}
+
+/// Nobody knows whether it was said.
+pub(super) fn unknown() -> ApiError {
+    ApiError::refused(Code::Unknown, "send it again with the same temp_id and resend")
 }

@@ -17,7 +17,7 @@ use super::{
     log::{self, Logged},
     model::{self, NewMessage},
     pages::Wanted,
-    publish::{self, publish},
+    publish::{self, publish, unknown},
 };
 use crate::{
     error::ApiError,
@@ -140,11 +140,6 @@ async fn refuse_unsettled(state: &AppState) -> Result<(), ApiError> {
     } else {
         Err(ApiError::refused(Code::NotSettled, "the store has not caught up: send it again soon"))
     }
-}
-
-/// Whether it was said nobody knows.
-pub(super) fn unknown() -> ApiError {
-    ApiError::refused(Code::Unknown, "send it again with the same temp_id and resend")
 }
 
 /// The caller's place in a room in which something may be said.

@@ -231,8 +231,8 @@ impl Publish for Relay {
         }
     }
 
-    fn is_of_row(refusal: &Refusal) -> bool {
-        !is_away(refusal)
+    fn fault(refusal: &Refusal) -> Option<String> {
+        (!is_away(refusal)).then(|| refusal.to_string())
     }
 
     async fn publish(&self, row: &Row) -> Result<(), Self::Refusal> {

@@ -1,7 +1,5 @@
 //! One round of a relay over one lane: what is published, in which order, and what is written of it.
 
-use std::fmt::Display;
-
 use ops::mutant::{self, Mutant};
 use schema::id::ChangeId;
 
@@ -25,14 +23,14 @@ pub(super) trait Lane: Send {
 /// Where rows are published.
 pub(super) trait Publish: Sync {
     /// Why one is not.
-    type Refusal: Display + Send;
+    type Refusal: Send;
 
     /// Publishes one row, and waits for the word that it is there.
     fn publish(&self, row: &Row) -> impl Future<Output = Result<(), Self::Refusal>> + Send;
     /// Whether a refusal is the log's alone: then rows that are not for it go on.
     fn is_of_log(refusal: &Self::Refusal) -> bool;
-    /// Whether a refusal says that something is wrong with the row itself.
-    fn is_of_row(refusal: &Self::Refusal) -> bool;
+    /// What is wrong with the row itself, if that is what a refusal says.
+    fn fault(refusal: &Self::Refusal) -> Option<String>;
 }
 
 /// What came of a round.
@@ -66,12 +64,10 @@ pub(super) async fn round<L: Lane, P: Publish>(lane: &mut L, to: &P) -> Result<R
     }
     let published: Vec<_> = round.published.iter().map(|row| row.id).collect();
     lane.set_processed(&published).await?;
-    let wrong = round.refusal.as_ref().filter(|(_, error)| P::is_of_row(error));
-    let wrong = wrong.map(|(row, error)| (*row, error.to_string()));
-    match wrong {
-        Some((row, error)) => lane.set_error(row, &error).await?,
-        None if round.refusal.is_none() => lane.settle().await?,
-        None => {}
+    match round.refusal.as_ref().map(|(row, error)| (*row, P::fault(error))) {
+        None => lane.settle().await?,
+        Some((row, Some(fault))) => lane.set_error(row, &fault).await?,
+        Some((_, None)) => {}
     }
     Ok(round)
 }

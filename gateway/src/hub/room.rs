@@ -209,7 +209,11 @@ impl Room {
         state.ring.push(self.id, frame);
         let slices = Self::push(&state, &out);
         let sockets = || state.slices.iter().map(|(_, members)| members).sum::<usize>();
-        tracing::debug!(target: HOP, { message.id = message.id().map(tracing::field::display), sockets = sockets() }, "delivered");
+        tracing::debug!(
+            target: HOP,
+            { message.id = message.id().map(tracing::field::display), sockets = sockets() },
+            "delivered"
+        );
         drop(state);
         self.kick(&slices);
     }

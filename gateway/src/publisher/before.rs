@@ -70,12 +70,8 @@ fn unless_stored(has_answered: bool, is_settled: bool, hindrance: Option<Code>) 
     }
 }
 
-/// Whether the room's recent frames have it.
-pub(super) fn is_shown(gateway: &Gateway, outgoing: &Outgoing) -> bool {
-    shown(gateway, outgoing).is_some()
-}
-
-fn shown(gateway: &Gateway, outgoing: &Outgoing) -> Option<Found> {
+/// Where it stands among the room's recent frames.
+pub(super) fn shown(gateway: &Gateway, outgoing: &Outgoing) -> Option<Found> {
     gateway.hub.find(outgoing.body.room_id())?.recent(outgoing.body.id())
 }
 

@@ -6,13 +6,34 @@ use serde_json::json;
 use sqlx::PgPool;
 
 use crate::{
-    harness::{Scene, eventually, message, ms},
+    harness::{Scene, User, eventually, message, ms},
     phone::{Phone, check_chain, contents},
 };
 
 async fn resend(phone: &mut Phone, room: RoomId, temp_id: &str, content: &str) {
     let frame = json!({"type": "message", "room_id": room, "temp_id": temp_id, "content": content, "resend": true});
     phone.say(&frame).await;
+}
+
+impl Scene {
+    /// The log knows an id again for a tenth of a second only.
+    async fn forget_ids_soon(&self) {
+        let mut log = self.log().await.cached_info().config.clone();
+        log.duplicate_window = ms(100);
+        self.operator.js.update_stream(log).await.unwrap();
+    }
+
+    /// Publishes once more what stands at `first`, until it has a second seq; which that is.
+    async fn publish_again(&self, room: RoomId, sender: &User, first: u64, is_resend: bool) -> u64 {
+        let body = message(room, sender, "a-1", "hi");
+        let headers = Headers { sender: Some(sender.id), gateway: None, is_resend, is_moderator: false };
+        let headers = headers.to_map(body.id());
+        eventually("the duplicate window has passed", async || {
+            let seq = self.publish_raw(room, headers.clone(), body.to_bytes()).await;
+            (seq != first).then_some(seq)
+        })
+        .await
+    }
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
@@ -61,18 +82,9 @@ async fn what_the_room_has_shown_is_not_shown_again_after_the_duplicate_window(p
     let gateway = scene.gateway().await;
     let (ann, ben, room) = scene.pair().await;
     let (mut phone, mut listener) = (gateway.phone_in(&ann, room).await, gateway.phone_in(&ben, room).await);
-    let mut log = scene.log().await.cached_info().config.clone();
-    log.duplicate_window = ms(100);
-    scene.operator.js.update_stream(log).await.unwrap();
+    scene.forget_ids_soon().await;
     let first = phone.sends(room, "a-1", "hi").await;
-    let body = message(room, &ann, "a-1", "hi");
-    let headers =
-        Headers { sender: Some(ann.id), gateway: None, is_resend: false, is_moderator: false }.to_map(body.id());
-    let second = eventually("the duplicate window has passed", async || {
-        let seq = scene.publish_raw(room, headers.clone(), body.to_bytes()).await;
-        (seq != first).then_some(seq)
-    })
-    .await;
+    let second = scene.publish_again(room, &ann, first, false).await;
     assert_eq!(phone.sends(room, "a-1", "hi").await, first, "not marked as a resend, and known nevertheless");
     assert_eq!(scene.log_len().await, 2);
     assert_eq!(contents(&listener.log_to(room, second).await), [Some("hi"), None]);
@@ -151,18 +163,9 @@ async fn the_second_seq_of_an_id_is_a_skip_wherever_it_is_read(pool: PgPool) {
     let gateway = scene.gateway().await;
     let (ann, ben, room) = scene.pair().await;
     let mut live = gateway.phone_in(&ben, room).await;
-    let mut log = scene.log().await.cached_info().config.clone();
-    log.duplicate_window = ms(100);
-    scene.operator.js.update_stream(log).await.unwrap();
+    scene.forget_ids_soon().await;
     let first = scene.publish(room, &ann, "a-1", "hi").await;
-    let body = message(room, &ann, "a-1", "hi");
-    let headers =
-        Headers { sender: Some(ann.id), gateway: None, is_resend: true, is_moderator: false }.to_map(body.id());
-    let second = eventually("the duplicate window has passed", async || {
-        let seq = scene.publish_raw(room, headers.clone(), body.to_bytes()).await;
-        (seq != first).then_some(seq)
-    })
-    .await;
+    let second = scene.publish_again(room, &ann, first, true).await;
     let last = scene.publish(room, &ann, "a-2", "after").await;
     let shown = live.log_to(room, last).await;
     assert_eq!(contents(&shown), [Some("hi"), None, Some("after")]);

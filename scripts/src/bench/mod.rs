@@ -24,6 +24,8 @@ use crate::{command::build, console, interrupt};
 use page::Page;
 pub(crate) use scenario::Scenario;
 
+/// What is built for it: always together, because what is built alone has other features, and is built once more.
+const PROGRAMS: [&str; 5] = ["api", "gateway", "chat-worker", "bench", "chaos"];
 /// The core of the servers under test.
 const SERVER_CORE: usize = 0;
 /// The core of the load generator.
@@ -65,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if scenarios.iter().all(|scenario| *scenario == Scenario::Peers) {
         scenarios.extend(Scenario::value_variants().iter().filter(|scenario| scenario.is_in_default()));
     }
-    let programs = build::release(&["api", "gateway", "chat-worker", "bench"])?;
+    let programs = build::release(&PROGRAMS)?;
     let mut page = Page::new(arguments.pairs, arguments.seconds);
     let began = Instant::now();
     for scenario in scenarios.iter().filter(|scenario| **scenario != Scenario::Peers) {

@@ -12,6 +12,7 @@ use bench::{load::resident_bytes, plan::Dialect, report::Report};
 use clap::Args;
 
 use super::{
+    PROGRAMS,
     house::{Furnishing, House},
     run::{self, Generator, Load},
     world::World,
@@ -36,8 +37,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const TELL_EVERY: usize = 12;
 /// How much more a process may hold in the last third than in the second: what is freed comes back in lumps.
 const GROWTH_MAX: f64 = 1.1;
-/// What the allocator of a process keeps or gives back from one moment to the next, in MiB.
-const NOISE_MAX: f64 = 5.0;
 /// Ours, and what holds the log.
 const WATCHED: [&str; 4] = ["gateway-1", "chat-worker-1", "api", "nats"];
 /// How long the worker may take for the last messages.
@@ -53,7 +52,7 @@ struct Memory {
 /// Soaks, and says what it came to.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     interrupt::catch()?;
-    let programs = build::release(&["api", "gateway", "chat-worker", "bench"])?;
+    let programs = build::release(&PROGRAMS)?;
     let furnishing = Furnishing {
         gateways: 1,
         workers: 1,
@@ -118,7 +117,7 @@ impl Memory {
     /// Why it is not flat, if it is not.
     fn growth(&self) -> Option<String> {
         let [_, second, last] = self.thirds();
-        let has_grown = mebibytes(last) > (mebibytes(second) * GROWTH_MAX).max(mebibytes(second) + NOISE_MAX);
+        let has_grown = mebibytes(last) > mebibytes(second) * GROWTH_MAX;
         // nats-server keeps an index of the log in memory, which grows with the log.
         (has_grown && self.name != "nats")
             .then(|| format!("{} grew from {:.0} to {:.0} MiB", self.name, mebibytes(second), mebibytes(last)))

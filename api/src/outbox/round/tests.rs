@@ -133,8 +133,8 @@ impl Publish for World {
         false
     }
 
-    fn is_of_row(_refusal: &Self::Refusal) -> bool {
-        true
+    fn fault(refusal: &Self::Refusal) -> Option<String> {
+        Some((*refusal).to_owned())
     }
 
     async fn publish(&self, row: &Row) -> Result<(), &'static str> {

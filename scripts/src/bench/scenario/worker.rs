@@ -13,11 +13,9 @@ use super::{
     },
     Scenario, report_of,
 };
-use crate::{command::build, console, stack::Store};
+use crate::{console, stack::Store};
 
 pub(super) fn measure(programs: &Path, arguments: &Arguments, page: &mut Page) -> Result<()> {
-    // Together: alone it would be built with other features, and all that it stands on once more.
-    build::release(&["api", "gateway", "chat-worker", "bench", "chaos"])?;
     for (store, what) in [
         (Store::Postgres, "messages a second into PostgreSQL, over a bare loop's"),
         (Store::Scylla, "messages a second into the CQL store, over a bare loop's"),
