@@ -269,6 +269,16 @@ async fn relinked(link: &mut broadcast::Receiver<LinkChange>) -> bool {
     }
 }
 
+/// Whether the log can have given a new message `seq`, when it was known to have given all numbers up to `above` before.
+/// If not, its numbers went back under whoever published: what has this number already is kept, and not the message.
+pub fn is_new(seq: u64, above: u64) -> bool {
+    let is_new = seq > above;
+    if !is_new {
+        tracing::error!(seq, above, "the log gave a number a second time");
+    }
+    is_new
+}
+
 fn is_absent(kind: GetStreamErrorKind) -> bool {
     matches!(kind, GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }

@@ -12,7 +12,7 @@ use async_nats::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use ops::broker::code_of;
+use ops::{broker::code_of, log_health::is_new};
 use schema::{header, problem::Code, subject::ChatSubject};
 use tokio::time::{Instant, sleep_until};
 
@@ -38,11 +38,13 @@ pub(super) async fn publish(
     let mut waiting = FuturesUnordered::new();
     // An earlier try of what is sent again may be in the log, whatever becomes of this one.
     let mut may_be_stored = is_resend;
+    let above = state.log.greatest();
     loop {
         let next_try = tries.peek().copied().unwrap_or(deadline).min(deadline);
         tokio::select! {
             Some(answer) = waiting.next(), if !waiting.is_empty() => match answer {
-                Ok(ack) => return Ok(ack),
+                Ok(ack) if ack.duplicate || is_new(ack.sequence, above) => return Ok(ack),
+                Ok(_) => return Err(unknown()),
                 Err(error) => match judge(error) {
                     Try::Anywhere => may_be_stored = true,
                     // Refused for good, and no other try can be stored.

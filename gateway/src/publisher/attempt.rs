@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use async_nats::{HeaderMap, Subject, jetstream::ErrorCode};
 use bytes::Bytes;
-use ops::mutant::{self, Mutant};
+use ops::{
+    log_health::is_new,
+    mutant::{self, Mutant},
+};
 use rand::RngExt as _;
 use schema::{
     clock::Timestamp,
@@ -197,12 +200,7 @@ impl Attempt {
 
 /// What it means that the log has given a new message `seq`, when it had given all numbers up to `above`.
 fn taken(seq: u64, above: u64) -> Outcome {
-    if seq > above {
-        return Outcome::Sent { seq, is_duplicate: false };
-    }
-    // Its numbers went back under us: what has this number already is kept, and not this.
-    tracing::error!(seq, above, "the log gave a number a second time");
-    Outcome::Unknown
+    if is_new(seq, above) { Outcome::Sent { seq, is_duplicate: false } } else { Outcome::Unknown }
 }
 
 #[cfg(test)]
