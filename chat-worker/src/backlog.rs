@@ -24,6 +24,8 @@ pub struct Backlog {
     /// it is not.
     counts_losses: bool,
     lost: AtomicU64,
+    /// What the stream has dropped since, out of a worker's hands.
+    dropped: AtomicU64,
     /// Below this every loss was counted.
     counted_below: AtomicU64,
 }
@@ -45,7 +47,19 @@ pub const OLDEST_WARNING: Duration = Duration::from_mins(5);
 impl Backlog {
     /// Will look at `stream`.
     pub const fn new(stream: &'static str, subjects: &'static str) -> Self {
-        Self { stream, subjects, counts_losses: true, lost: AtomicU64::new(0), counted_below: AtomicU64::new(0) }
+        Self {
+            stream,
+            subjects,
+            counts_losses: true,
+            lost: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            counted_below: AtomicU64::new(0),
+        }
+    }
+
+    /// Which.
+    pub const fn stream(&self) -> &'static str {
+        self.stream
     }
 
     /// Will look at a stream whose messages take the place of one another.
@@ -59,7 +73,8 @@ impl Backlog {
         let worker = stream::ask_worker(js, self.stream).await?;
         let state = &stream.cached_info().state;
         let floor = worker.ack_floor.stream_sequence;
-        let lost = if self.counts_losses { lost(state.first_sequence, floor) } else { 0 };
+        let unseen = if self.counts_losses { lost(state.first_sequence, floor) } else { 0 };
+        let lost = unseen + self.dropped.swap(0, Ordering::AcqRel);
         let pending = worker.num_pending.saturating_add(u64::try_from(worker.num_ack_pending).unwrap_or(u64::MAX));
         let oldest = if pending == 0 { Duration::ZERO } else { self.oldest(&stream, floor + 1, clock).await? };
         if self.lost.swap(lost, Ordering::AcqRel) == 0 && lost > 0 {
@@ -68,18 +83,29 @@ impl Backlog {
         if oldest > OLDEST_WARNING {
             tracing::warn!(stream = self.stream, pending, oldest_s = oldest.as_secs(), "the worker is far behind");
         }
-        if lost > 0 {
+        if unseen > 0 {
             let counted_below = self.counted_below.fetch_max(state.first_sequence, Ordering::AcqRel);
-            measure::newly_lost(self.stream, lost.min(state.first_sequence.saturating_sub(counted_below)));
+            measure::newly_lost(self.stream, unseen.min(state.first_sequence.saturating_sub(counted_below)));
         }
         measure::lost(self.stream, lost);
         measure::backlog(self.stream, pending, oldest);
         Ok(Found { lost, pending, oldest })
     }
 
-    /// What was found lost when last looked.
+    /// Takes note that a message left the stream while a worker had it.
+    pub fn dropped(&self, seq: u64) {
+        if seq < self.counted_below.load(Ordering::Acquire) {
+            return;
+        }
+        if self.dropped.fetch_add(1, Ordering::AcqRel) == 0 {
+            tracing::error!(stream = self.stream, seq, "a message aged out of the log before it was stored");
+        }
+        measure::newly_lost(self.stream, 1);
+    }
+
+    /// What was found lost when last looked, and since.
     pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Acquire)
+        self.lost.load(Ordering::Acquire) + self.dropped.load(Ordering::Acquire)
     }
 
     async fn oldest(&self, stream: &jetstream::stream::Stream, from: u64, clock: Clock) -> anyhow::Result<Duration> {

@@ -94,6 +94,11 @@ impl Breaker {
         self.wait_for(true).await;
     }
 
+    /// Sees each time that the store goes away or comes back.
+    pub fn outages(&self) -> watch::Receiver<bool> {
+        self.is_open.subscribe()
+    }
+
     async fn wait_for(&self, wanted: bool) {
         let mut changes = self.is_open.subscribe();
         let found = changes.wait_for(|is_open| *is_open == wanted).await;

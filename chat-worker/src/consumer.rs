@@ -129,8 +129,14 @@ impl<J: Job> Consumer<J> {
         let mut handle: Handle<pull::Config> = self.broker.js.get_consumer_from_stream(WORKER, J::STREAM).await?;
         self.is_pulling.store(true, Ordering::Release);
         let mut received_at = Instant::now();
+        let mut outages = self.breaker.outages();
         loop {
             let Some(places) = self.ready_to_pull().await else { return Ok(()) };
+            if outages.has_changed()? {
+                outages.mark_unchanged();
+                // As before the first pull.
+                self.backlog.look(&self.broker.js, self.clock).await?;
+            }
             let (received, ended) = self.pull(&handle, places, &mut link).await?;
             *failures = 0;
             if ended == Ended::Reconnected {

@@ -13,6 +13,7 @@ pub mod consumer;
 pub mod dead;
 pub mod dead_letter;
 pub mod delivery;
+pub mod dropped;
 pub mod gathering;
 pub mod held;
 pub mod high_water;

@@ -28,6 +28,7 @@ use crate::{
     config::WorkSettings,
     consumer::Consumer,
     dead_letter::DeadLetters,
+    dropped,
     high_water::HighWater,
     job::{Job, event_change::EventChangeJob, message::MessageJob, read_mark::ReadMarkJob},
     moderators::Moderators,
@@ -110,6 +111,9 @@ impl Worker {
             clock: *clock,
             may_reopen: work.reopen_log,
         };
+        for backlog in [messages, changes] {
+            lifecycle.spawn(dropped::watch(broker.client.clone(), Arc::clone(backlog), lifecycle.clone()));
+        }
         let stopping = lifecycle.stopping().clone();
         lifecycle.spawn_vital("watch", async move {
             tokio::select! {

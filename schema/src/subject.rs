@@ -85,6 +85,11 @@ macro_rules! mark_subjects {
                 let (room, user) = subject.strip_prefix($prefix)?.split_once('.')?;
                 Some(Self(id_token(room)?, id_token(user)?))
             }
+
+            /// Whether a subject begins as these do, even if what follows names no member.
+            pub fn begins(subject: &str) -> bool {
+                subject.starts_with($prefix)
+            }
         }
 
         impl fmt::Display for $name {
@@ -104,6 +109,11 @@ mark_subjects! {
 
 /// Where all gateways hear what is new in the message store.
 pub const MOVED: &str = "chat.moved";
+
+/// Where nats-server says that a consumer of a stream will never be given a message again.
+pub fn ended(stream: &str, consumer: &str) -> String {
+    format!("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.{stream}.{consumer}")
+}
 
 /// A gateway's name on NATS: one subject token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

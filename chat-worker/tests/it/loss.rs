@@ -37,6 +37,29 @@ async fn messages_that_aged_out_before_they_were_stored_are_counted(pool: PgPool
     assert!(report.text.contains("5 messages aged out"), "{}", report.text);
 }
 
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn what_aged_out_while_the_store_was_away_is_counted_before_work_goes_on(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let worker = scene.worker().await;
+    scene.faults.set_down(true);
+    let room = RoomId::random();
+    scene.say(room, "who is told of the outage").await;
+    eventually("the outage is known", async || worker.report().await.text.contains("store: down: away").then_some(()))
+        .await;
+    for n in 0..5 {
+        scene.say(room, &format!("{n}")).await;
+    }
+    let mut log = scene.operator.js.get_stream(CHAT_MESSAGES).await.unwrap();
+    let short = Duration::from_millis(500);
+    let hasty = Config { max_age: short, duplicate_window: short, ..log.cached_info().config.clone() };
+    scene.operator.js.update_stream(hasty).await.unwrap();
+    eventually("all have aged out", async || (log.info().await.unwrap().state.messages == 0).then_some(())).await;
+    scene.faults.set_down(false);
+    // One of them was in the worker's hands: the broker ended that by itself.
+    eventually("all are counted", async || worker.report().await.text.contains("loss: down: 6 messages").then_some(()))
+        .await;
+}
+
 /// A log whose last number is 3, and a store that has seen 500.
 async fn a_log_that_went_back(pool: PgPool) -> (Scene, RoomId) {
     let scene = Scene::new(pool).await;
