@@ -8,8 +8,8 @@ use schema::{
     clock::Timestamp,
     header,
     id::RoomId,
-    stream::{CHAT_MESSAGES, EVENTS},
-    subject::{ChatSubject, DeadSubject},
+    stream::{CHAT_MARKS, CHAT_MESSAGES, EVENTS},
+    subject::{ChatSubject, DeadSubject, MarkSubject},
 };
 use serde_json::{Value, json};
 
@@ -76,7 +76,13 @@ impl Letter {
     /// The stream it was in; none for what was not buried by a worker.
     pub(super) fn stream(&self) -> Option<&'static str> {
         let subject = self.subject()?;
-        if ChatSubject::begins(subject) { Some(CHAT_MESSAGES) } else { ChangeKind::parse(subject).map(|_| EVENTS) }
+        if ChatSubject::begins(subject) {
+            Some(CHAT_MESSAGES)
+        } else if MarkSubject::begins(subject) {
+            Some(CHAT_MARKS)
+        } else {
+            ChangeKind::parse(subject).map(|_| EVENTS)
+        }
     }
 
     /// The message as it was delivered last; none for what was not buried by a worker.

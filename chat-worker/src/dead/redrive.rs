@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use chat_store::{MessageStore, Outcome, StoreError};
 use ops::broker::Broker;
-use schema::stream::{self, CHAT_MESSAGES, EVENTS};
+use schema::stream::{self, CHAT_MARKS, CHAT_MESSAGES, EVENTS};
 
 use super::{Letters, Which, dead_stream, letter::Letter, remove};
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     console::{self, visible},
     delivery::Delivery,
-    job::{event_change, message},
+    job::{event_change, message, read_mark},
     moderators::Moderators,
 };
 
@@ -76,6 +76,7 @@ impl Redrive {
         let delivery = letter.delivery().ok_or_else(|| unstorable("it was not buried by a worker"))?;
         match delivery.stream {
             EVENTS => self.store_change(&delivery).await,
+            CHAT_MARKS => self.store_mark(&delivery).await,
             _ if self.held.holds(delivery.seq) => {
                 Err(unstorable("the worker is not done with its place in the log yet: try again soon"))
             }
@@ -102,6 +103,12 @@ impl Redrive {
         // Without a history there is nothing to store.
         let Some(change) = change else { return Ok(()) };
         self.store.write_event_change(&change).await.map_err(Stays::of)
+    }
+
+    async fn store_mark(&self, delivery: &Delivery) -> Result<(), Stays> {
+        let mark =
+            read_mark::read(delivery).map_err(|reason| Stays::Unstorable(format!("still {}", reason.as_str())))?;
+        self.store.write_marks(&[mark]).await.map_err(Stays::of)
     }
 }
 

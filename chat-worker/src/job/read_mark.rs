@@ -32,9 +32,7 @@ impl Job for ReadMarkJob {
     }
 
     fn read(&self, delivery: &Delivery) -> Result<ReadMark, Reason> {
-        let MarkSubject(room_id, user_id) = MarkSubject::parse(&delivery.subject).ok_or(Reason::NotAMark)?;
-        let Mark { seq } = serde_json::from_slice(&delivery.payload).map_err(|_other_json| Reason::NotAMark)?;
-        Ok(ReadMark { room_id, user_id, seq, read_at: delivery.logged_at })
+        read(delivery)
     }
 
     async fn write(&self, items: &[ReadMark]) -> Result<Vec<Outcome>, StoreError> {
@@ -52,6 +50,13 @@ impl Job for ReadMarkJob {
     }
 
     fn refused(&self, _delivery: &Delivery, _mark: Option<&ReadMark>, _code: Code) {}
+}
+
+/// Reads what `CHAT_MARKS` holds.
+pub(crate) fn read(delivery: &Delivery) -> Result<ReadMark, Reason> {
+    let MarkSubject(room_id, user_id) = MarkSubject::parse(&delivery.subject).ok_or(Reason::NotAMark)?;
+    let Mark { seq } = serde_json::from_slice(&delivery.payload).map_err(|_other_json| Reason::NotAMark)?;
+    Ok(ReadMark { room_id, user_id, seq, read_at: delivery.logged_at })
 }
 
 impl std::fmt::Debug for ReadMarkJob {

@@ -8,10 +8,12 @@ use schema::{
     frame::history::HistoryItem,
     header,
     id::{EventId, RoomId, UserId},
-    stream::{CHAT_MESSAGES, EVENTS},
+    stream::{CHAT_MARKS, CHAT_MESSAGES, EVENTS},
+    subject::{DeadSubject, MarkSubject},
 };
 use serde_json::Value;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::{
     changes, event_changes,
@@ -32,6 +34,24 @@ async fn give_up(scene: &Scene, room: RoomId) -> [Said; 3] {
     scene.stored(room, &[before.seq, seq, after.seq]).await;
     scene.settled(CHAT_MESSAGES).await;
     [before, Said { id: good.body.id(), room, seq }, after]
+}
+
+const BURIED_AT: &str = "2026-11-21T05:58:48.927Z";
+
+/// Buries what a worker could not read, the first of its stream.
+async fn bury(scene: &Scene, room: RoomId, subject: String, body: &str) {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        (header::DEAD_REASON, "unreadable"),
+        (header::DEAD_SEQ, "1"),
+        (header::DEAD_TIME, BURIED_AT),
+        (header::DEAD_DELIVERIES, "1"),
+        (header::DEAD_SUBJECT, &subject),
+    ] {
+        headers.insert(name, value);
+    }
+    let (dead, body) = (DeadSubject(room).to_string(), Bytes::copy_from_slice(body.as_bytes()));
+    scene.operator.js.publish_with_headers(dead, headers, body).await.unwrap().await.unwrap();
 }
 
 /// A message that a store refused which took others, as if earlier workers had tried it alone time and again.
@@ -93,23 +113,30 @@ async fn a_change_of_an_event_is_redriven_into_its_history(pool: PgPool) {
     let event = EventId::random();
     let change = event_changes::change(ChangeKind::EventConfirmed, Some(event));
     // Buried as a worker would have that did not know the kind yet.
-    let mut headers = HeaderMap::new();
-    for (name, value) in [
-        (header::DEAD_REASON, "not_a_change"),
-        (header::DEAD_SEQ, "1"),
-        (header::DEAD_TIME, "2026-11-21T05:58:48.927Z"),
-        (header::DEAD_DELIVERIES, "1"),
-        (header::DEAD_SUBJECT, "event.confirmed"),
-    ] {
-        headers.insert(name, value);
-    }
-    let subject = "chat.dead.00000000-0000-0000-0000-000000000000";
-    let body = serde_json::to_vec(&change).unwrap().into();
-    scene.operator.js.publish_with_headers(subject, headers, body).await.unwrap().await.unwrap();
+    let body = serde_json::to_string(&change).unwrap();
+    bury(&scene, RoomId::from_uuid(Uuid::nil()), "event.confirmed".into(), &body).await;
     let said = Program::of_operator(&scene, &pool).says(&["dead", "redrive", "--all"]).await;
     assert_eq!((said.code, said.answer.as_str()), (Some(0), "stored 1, stayed 0\n"), "{said:?}");
     assert_eq!(scene.store.event_history(event, None, 10).await.unwrap()[0].id, change.id);
     scene.settled(EVENTS).await;
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_read_mark_is_redriven_and_what_is_none_stays(pool: PgPool) {
+    let scene = Scene::new(pool.clone()).await;
+    let _worker = scene.worker().await;
+    let (room, ann) = (RoomId::random(), UserId::random());
+    // The first one's JSON is none; the other was buried by a worker that could not read it.
+    bury(&scene, room, MarkSubject(room, ann).to_string(), "{}").await;
+    bury(&scene, room, MarkSubject(room, ann).to_string(), r#"{"seq":7}"#).await;
+    let said = Program::of_operator(&scene, &pool).says(&["dead", "redrive", "--all"]).await;
+    assert_eq!((said.code, said.answer.as_str()), (Some(1), "1 stays: still not_a_mark\nstored 1, stayed 1\n"));
+    let [mark] = scene.store.read_marks(&[(room, ann)]).await.unwrap().try_into().unwrap();
+    assert_eq!((mark.seq, mark.read_at.to_string().as_str()), (7, BURIED_AT), "the time is that of its stream");
+    let said = Program::of_operator(&scene, &pool).says(&["dead", "list", "--json"]).await;
+    let left: Value = serde_json::from_str(&said.answer).unwrap();
+    let letter = &left["items"][0];
+    assert_eq!((&left["total"], &letter["dead_seq"], &letter["stream"]), (&1.into(), &1.into(), &CHAT_MARKS.into()));
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]

@@ -1,8 +1,15 @@
 //! A message that comes again and again is tried alone, and given up only on evidence.
 
-use async_nats::jetstream::kv;
-use chat_worker::trying;
-use schema::{header, id::RoomId, stream::CHAT_MESSAGES};
+use std::time::Duration;
+
+use async_nats::jetstream::{AckKind, consumer::pull, kv};
+use chat_worker::{trying, verdict::ALONE_FROM};
+use futures_util::StreamExt as _;
+use schema::{
+    header,
+    id::RoomId,
+    stream::{CHAT_MESSAGES, WORKER},
+};
 use sqlx::PgPool;
 
 use crate::{
@@ -72,6 +79,52 @@ async fn a_message_with_three_marks_is_given_up(pool: PgPool) {
     assert_eq!(scene.faults.attempts(said.seq).len(), 3, "not a fourth time");
     eventually("its marks are gone", async || marks(&scene).await.get(key(1)).await.unwrap().is_none().then_some(()))
         .await;
+}
+
+impl Scene {
+    /// The first message of the log is delivered once more, to nobody who does anything about it.
+    async fn deliver_in_vain(&self) {
+        let log = self.operator.js.get_stream(CHAT_MESSAGES).await.unwrap();
+        let consumer = log.get_consumer::<pull::Config>(WORKER).await.unwrap();
+        // What a dead worker holds is overdue at once; the next worker puts this right when it starts.
+        let mut config = consumer.cached_info().config.clone();
+        config.ack_wait = Duration::from_millis(100);
+        self.operator.js.update_consumer_on_stream(config, CHAT_MESSAGES).await.unwrap();
+        let delivered = eventually("delivered", async || {
+            consumer.batch().max_messages(1).expires(Duration::from_secs(1)).messages().await.unwrap().next().await
+        });
+        delivered.await.unwrap().ack_with(AckKind::Nak(None)).await.unwrap();
+        self.operator.client.flush().await.unwrap();
+    }
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_message_that_kills_three_workers_is_given_up(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    scene.migrate().await;
+    let room = RoomId::random();
+    let poison = scene.say(room, "who writes it dies").await;
+    for _ in 1..ALONE_FROM {
+        scene.deliver_in_vain().await;
+    }
+    scene.faults.on_write(move |entries| entries.iter().any(|entry| entry.seq == poison.seq).then_some(Fault::Held));
+    for deaths in 1..=3 {
+        let worker = scene.worker().await;
+        eventually("it is tried alone", async || (scene.faults.attempts(poison.seq).len() == deaths).then_some(()))
+            .await;
+        let marked = marks(&scene).await.get(key(poison.seq)).await.unwrap().unwrap();
+        assert_eq!(marked, deaths.to_string(), "marked before it is tried");
+        worker.kill();
+        scene.deliver_in_vain().await;
+    }
+    let _worker = scene.worker().await;
+    let after = scene.say(room, "after").await;
+    scene.stored(room, &[poison.seq, after.seq]).await;
+    scene.settled(CHAT_MESSAGES).await;
+    let [dead] = scene.dead().await.try_into().unwrap();
+    assert_eq!(dead.headers.get(header::DEAD_REASON).unwrap().as_str(), "gave_up");
+    assert_eq!(scene.faults.attempts(poison.seq).len(), 3, "the fourth worker does not try it");
+    assert_eq!(scene.log(room).await[0].kind, None, "a skip stands in its place");
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
