@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     Person,
-    people::{Notes, Posted, Removal},
+    people::{Notes, Posted, Removal, Told},
 };
 
 /// From when until when something was broken, healing included.
@@ -42,19 +42,15 @@ pub(crate) fn check(evidence: &Evidence, notes: &Notes, guest: &Ledger, faults: 
     let items: Vec<&Item> = first_histories(evidence).into_values().flatten().collect();
     for posted in &notes.posted {
         let found: Vec<_> = items.iter().filter(|item| is_it(posted, item)).collect();
-        let told = posted.place;
-        let is_right = match (found.as_slice(), told) {
-            ([item], Some(place)) => (item.id, item.seq) == place,
-            ([] | [_], None) => true,
-            _ => false,
+        let found: Vec<_> = found.iter().map(|item| (item.id, item.seq)).collect();
+        let (rule, is_kept) = match posted.told {
+            Told::Said(id, seq) => (Rule::A1, found == [(id, seq)]),
+            Told::Refused => (Rule::A2, found.is_empty()),
+            Told::Nothing => (Rule::A3, found.len() <= 1),
         };
-        if !is_right {
-            let found: Vec<_> = found.iter().map(|item| (item.id, item.seq)).collect();
-            let rule = if told.is_some() { Rule::A1 } else { Rule::A3 };
-            violations.push(broken(
-                rule,
-                format!("{} of {} was answered {told:?} and is at {found:?}", posted.temp_id, posted.sender),
-            ));
+        if !is_kept {
+            let Posted { temp_id, sender, told, .. } = posted;
+            violations.push(broken(rule, format!("{temp_id} of {sender} was answered {told:?} and is at {found:?}")));
         }
     }
     for item in items.iter().filter(|item| item.edited_at.is_some() && !item.deleted) {

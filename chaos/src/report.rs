@@ -69,8 +69,8 @@ pub struct Report {
     pub faults: Vec<Struck>,
     /// Messages that phones meant to send, by what became of them.
     pub messages: BTreeMap<&'static str, usize>,
-    /// Messages posted over REST.
-    pub posted: usize,
+    /// Messages posted over REST, by what became of them.
+    pub posted: BTreeMap<&'static str, usize>,
     /// REST calls by status; 0 = no answer.
     pub calls: BTreeMap<u16, u64>,
     /// Frames that phones heard.
@@ -134,16 +134,14 @@ impl Report {
     }
 
     fn figures(&self) -> [String; 3] {
-        let messages: Vec<_> = self.messages.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+        let [messages, posted] = [&self.messages, &self.posted].map(|of| {
+            let counts: Vec<_> = of.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+            counts.join(", ")
+        });
         let calls: Vec<_> = self.calls.iter().map(|(status, count)| format!("{count} × {status}")).collect();
         let Latency { messages: measured, p50_ms, p99_ms } = self.sent_to_saved;
         [
-            format!(
-                "Messages over sockets: {}; over REST: {}. Frames heard: {}.",
-                messages.join(", "),
-                self.posted,
-                self.frames
-            ),
+            format!("Messages over sockets: {messages}; over REST: {posted}. Frames heard: {}.", self.frames),
             format!("REST calls by status (0 = no answer): {}.", calls.join(", ")),
             format!("From `sent` to `saved` between faults: p50 {p50_ms} ms, p99 {p99_ms} ms of {measured} messages."),
         ]

@@ -19,7 +19,7 @@ use crate::{
     evidence,
     fault::{Fault, Kind},
     house::{House, Shape},
-    people::Bustle,
+    people::{Bustle, Posted},
     report::{Report, Struck, latency},
     scene::{Scene, TALKERS},
     schedule::Schedule,
@@ -173,6 +173,10 @@ async fn conclude(
         .filter_map(|intent| intent.sent_at.zip(intent.saved_at))
         .filter(|(sent, saved)| is_calm(*sent) && is_calm(*saved))
         .map(|(sent, saved)| saved.saturating_duration_since(sent));
+    let mut posted = BTreeMap::new();
+    for Posted { told, .. } in &notes.posted {
+        *posted.entry(told.as_str()).or_default() += 1;
+    }
     Ok(Report {
         seed: wish.seed,
         store: wish.store.as_str(),
@@ -180,7 +184,7 @@ async fn conclude(
         seconds: begun.elapsed().as_secs_f64(),
         faults,
         messages,
-        posted: notes.posted.len(),
+        posted,
         calls: notes.calls.iter().map(|(status, count)| (*status, *count)).collect(),
         frames: evidence.ledgers.iter().map(|ledger| ledger.heard.len()).sum(),
         sent_to_saved: latency(times.collect()),

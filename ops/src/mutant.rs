@@ -59,6 +59,11 @@ pub enum Mutant {
     /// Who resumes a room with `since` is not shown the first of what was missed. A5: takes a socket that was away for
     /// more than one message (a killed gateway, a dropped connection).
     DuplicateReplay,
+    /// The api turns round the first two messages of a page of history. A4: takes no fault.
+    PageOutOfOrder,
+    /// The api says that nothing was said when an answer of the log is late. A2: takes a NATS that is slow, stopped for a
+    /// while or killed while messages are posted.
+    LatePostIsRefused,
 }
 
 /// Whether this bug is to be there.

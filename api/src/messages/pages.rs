@@ -15,6 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use chat_store::{MessageStore, Window};
+use ops::mutant::{self, Mutant};
 use parking_lot::Mutex;
 use schema::{
     frame::history::HistoryItem,
@@ -85,7 +86,10 @@ impl Pages {
         let Wanted { room, window, limit } = wanted;
         // First the floor, then the page: every seq up to the one is in the other.
         let settled_seq = self.settled.get().await;
-        let page = self.store.history(room, reader, window, limit).await?;
+        let mut page = self.store.history(room, reader, window, limit).await?;
+        if mutant::is(Mutant::PageOutOfOrder) && page.items.len() > 2 {
+            page.items.swap(0, 1);
+        }
         // A reaction says whether it is the reader's own.
         let is_everybodys = page.items.iter().all(|item| match item {
             HistoryItem::Message { reactions, .. } | HistoryItem::System { reactions, .. } => reactions.is_empty(),

@@ -12,7 +12,11 @@ use async_nats::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use ops::{broker::code_of, log_health::is_new};
+use ops::{
+    broker::code_of,
+    log_health::is_new,
+    mutant::{self, Mutant},
+};
 use schema::{header, problem::Code, subject::ChatSubject};
 use tokio::time::{Instant, sleep_until};
 
@@ -43,8 +47,7 @@ pub(super) async fn publish(
         let next_try = tries.peek().copied().unwrap_or(deadline).min(deadline);
         tokio::select! {
             Some(answer) = waiting.next(), if !waiting.is_empty() => match answer {
-                Ok(ack) if ack.duplicate || is_new(ack.sequence, above) => return Ok(ack),
-                Ok(_) => return Err(unknown()),
+                Ok(ack) => return taken(ack, above),
                 Err(error) => match judge(error) {
                     Try::Anywhere => may_be_stored = true,
                     // Refused for good, and no other try can be stored.
@@ -68,6 +71,11 @@ pub(super) async fn publish(
             }
         }
     }
+}
+
+/// What it means that the log has given it a number, when it had given all up to `above`.
+fn taken(ack: PublishAck, above: u64) -> Result<PublishAck, ApiError> {
+    if ack.duplicate || is_new(ack.sequence, above) { Ok(ack) } else { Err(unknown()) }
 }
 
 /// Where a try that failed has left the message.
@@ -104,7 +112,11 @@ fn refused(error: PublishError) -> ApiError {
 }
 
 fn gave_up(may_be_stored: bool) -> ApiError {
-    if may_be_stored { unknown() } else { ApiError::unavailable("log", "nobody took the message") }
+    if may_be_stored && !mutant::is(Mutant::LatePostIsRefused) {
+        unknown()
+    } else {
+        ApiError::unavailable("log", "nobody took the message")
+    }
 }
 
 /// Nobody knows whether it was said.

@@ -18,7 +18,12 @@ use tokio::{
 use uuid::Uuid;
 
 use super::Outcome;
-use crate::{house::Server, link::Mode, people::Posted, scene::Scene};
+use crate::{
+    house::Server,
+    link::Mode,
+    people::{Posted, Told},
+    scene::Scene,
+};
 
 /// How long a server may take for an answer while other things are broken too.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -64,8 +69,8 @@ pub(super) async fn say_five_times(scene: &Scene) -> Result<Outcome> {
         let what = format!("{temp_id} was said five times at once and is at {places:?}");
         outcome.violations.push(Violation { rule: Rule::A1, what });
     }
-    let place = places.first().copied();
-    scene.notes.lock().posted.push(Posted { sender: account.id, room, temp_id, place });
+    let told = places.first().map_or(Told::Nothing, |(id, seq)| Told::Said(*id, *seq));
+    scene.notes.lock().posted.push(Posted { sender: account.id, room, temp_id, told });
     Ok(outcome)
 }
 

@@ -14,7 +14,7 @@ use schema::{
 use scripts::stack::Stack;
 use tokio::time::interval;
 
-use super::bare::{CONTENT_BYTES, ROOMS};
+use super::bare::CONTENT_BYTES;
 
 /// Publishes that wait for their answer.
 const UNANSWERED: usize = 256;
@@ -22,9 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long the worker may take for all of it.
 const STORED_WITHIN: Duration = Duration::from_mins(5);
 
-/// Says so many things in rooms of their own; nobody stores them yet.
-pub(super) async fn publish(js: &jetstream::Context, messages: u32) -> Result<()> {
-    let rooms: Vec<_> = (0..ROOMS).map(|_| RoomId::random()).collect();
+/// Says so many things, in so many rooms that are new.
+pub(super) async fn publish(js: &jetstream::Context, messages: u32, rooms: usize) -> Result<()> {
+    let rooms: Vec<_> = (0..rooms).map(|_| RoomId::random()).collect();
     let sender = UserId::random();
     let gateway = GatewayId::parse("bench").context("a name for a gateway")?;
     let said = (0..messages).zip(rooms.iter().cycle()).map(|(number, room)| {
@@ -81,6 +81,7 @@ pub(super) async fn drain_rate(js: &jetstream::Context, stack: &Stack, worker: &
     rate
 }
 
-async fn floor(js: &jetstream::Context) -> Result<u64> {
+/// Up to which seq everything is stored.
+pub(super) async fn floor(js: &jetstream::Context) -> Result<u64> {
     Ok(stream::ask_worker(js, CHAT_MESSAGES).await?.ack_floor.stream_sequence)
 }

@@ -1,8 +1,9 @@
 //! The program behind `cargo x bench worker`: how fast a worker stores a backlog, beside a loop that inserts the same rows
-//! into the same store and does nothing else.
+//! into the same store and does nothing else; and how long one message in each of many rooms takes with a slow store.
 
 mod backlog;
 mod bare;
+mod parallel;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -32,7 +33,7 @@ struct Arguments {
     /// Where the stack's data and logs are
     #[arg(long, value_name = "FOLDER")]
     folder: PathBuf,
-    /// Where the report goes: pairs of rates, the bare loop's first, in JSON
+    /// Where the report goes, in JSON: pairs of rates, the bare loop's first, and (PostgreSQL) times in milliseconds
     report: PathBuf,
 }
 
@@ -50,14 +51,27 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
-    Stack::at(&arguments.folder).clear()?;
     let binaries = arguments.binaries.canonicalize().context("no programs there")?;
     let plan = Plan::new(&arguments.folder).ports(Ports::Auto).store(arguments.store).binaries(binaries);
+    let rates = beside(arguments, plan.clone(), async |stack| measure(stack, arguments).await).await?;
+    let millis = match arguments.store {
+        Store::Postgres => {
+            let plan = plan.env("chat-worker", "DATABASE_POOL_MAX", parallel::CONNECTIONS);
+            beside(arguments, plan, async |stack| parallel::measure(stack).await).await?
+        }
+        Store::Scylla => Vec::new(),
+    };
+    Ok(std::fs::write(&arguments.report, serde_json::to_vec(&(rates, millis))?)?)
+}
+
+/// Does something beside a stack of its own, which is gone afterwards.
+async fn beside<T>(arguments: &Arguments, plan: Plan, work: impl AsyncFnOnce(&Stack) -> Result<T>) -> Result<T> {
+    Stack::at(&arguments.folder).clear()?;
     let stack = tokio::task::spawn_blocking(move || stack::start(&plan)).await.context("the start died")??;
-    let measured = measure(&stack, arguments).await;
+    let done = work(&stack).await;
     stack.stop().await?;
     stack.wipe()?;
-    Ok(std::fs::write(&arguments.report, serde_json::to_vec(&measured?)?)?)
+    done
 }
 
 async fn measure(stack: &Stack, arguments: &Arguments) -> Result<Vec<(f64, f64)>> {
@@ -66,7 +80,7 @@ async fn measure(stack: &Stack, arguments: &Arguments) -> Result<Vec<(f64, f64)>
     let mut rates = Vec::new();
     for pair in 1..=arguments.pairs {
         stack.kill9(WORKER)?;
-        backlog::publish(&js, arguments.messages).await?;
+        backlog::publish(&js, arguments.messages, bare::ROOMS).await?;
         let bare = bare::rate(&store, arguments.messages).await?;
         let worker = backlog::drain_rate(&js, stack, WORKER).await?;
         console::step(

@@ -1,0 +1,57 @@
+//! Rooms do not wait for each other: one message in each of fifty, and a store that takes 10 ms for whatever it is told.
+//! One after the other they would take half a second.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use async_nats::jetstream;
+use chaos::evidence::operator;
+use schema::stream::CHAT_MESSAGES;
+use scripts::{console, stack::Stack};
+use sqlx::PgPool;
+use tokio::time::interval;
+
+use super::backlog;
+
+/// Connections of the worker to PostgreSQL. With its default, 25, half of the rooms would wait for the other half: in the
+/// pool, and not for each other.
+pub(super) const CONNECTIONS: &str = "60";
+const ROOMS: u32 = 50;
+const ROUNDS: usize = 9;
+/// The first of them open the connections.
+const ROUNDS_BEFORE: usize = 3;
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+const STORED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Every statement that writes messages takes so much longer.
+const SLOW: &str = "
+    CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_sleep(0.01); RETURN NULL; END $$;
+    CREATE TRIGGER be_slow BEFORE INSERT ON room_log_by_event FOR EACH STATEMENT EXECUTE FUNCTION be_slow();
+";
+
+/// Milliseconds from the first publish to the last write, of each round.
+pub(super) async fn measure(stack: &Stack) -> Result<Vec<f64>> {
+    let js = operator(stack).await?;
+    let pool = PgPool::connect(&stack.env("DATABASE_URL")?).await?;
+    sqlx::raw_sql(SLOW).execute(&pool).await?;
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS_BEFORE + ROUNDS {
+        times.push(round(&js).await?);
+    }
+    let times = times.split_off(ROUNDS_BEFORE);
+    console::step("found", format_args!("{times:.1?} ms until one message of each of {ROOMS} rooms was stored"));
+    Ok(times)
+}
+
+async fn round(js: &jetstream::Context) -> Result<f64> {
+    let began = Instant::now();
+    backlog::publish(js, ROOMS, ROOMS as usize).await?;
+    let last = js.get_stream(CHAT_MESSAGES).await?.cached_info().state.last_sequence;
+    let mut looks = interval(LOOK_EVERY);
+    while backlog::floor(js).await? < last {
+        ensure!(began.elapsed() < STORED_WITHIN, "the worker has not stored {ROOMS} messages within {STORED_WITHIN:?}");
+        looks.tick().await;
+    }
+    Ok(began.elapsed().as_secs_f64() * 1_000.0)
+}
