@@ -111,7 +111,7 @@ fn pairs(store: Store, nats_servers: u16) -> Vec<(&'static str, Server)> {
         if !process.starts_with("chat-worker") {
             pairs.push((process, Server::Redis));
         }
-        if store == Store::Scylla && !process.starts_with("gateway") {
+        if store == Store::Scylla {
             pairs.push((process, Server::Cql));
         }
     }
@@ -196,11 +196,11 @@ mod tests {
     }
 
     #[test]
-    fn who_stores_reaches_the_store_and_gateways_their_phones() {
+    fn everybody_reaches_the_store_and_gateways_their_phones() {
         let has = |store, pair| pairs(store, 1).contains(&pair);
-        assert!(
-            has(Store::Scylla, ("chat-worker-2", Server::Cql)) && !has(Store::Postgres, ("chat-worker-2", Server::Cql))
-        );
+        for process in PROCESSES {
+            assert!(has(Store::Scylla, (process, Server::Cql)) && !has(Store::Postgres, (process, Server::Cql)));
+        }
         assert!(has(Store::Postgres, ("gateway-1", Server::Phones)) && !has(Store::Postgres, ("api", Server::Phones)));
     }
 }

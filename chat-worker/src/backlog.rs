@@ -1,12 +1,10 @@
 //! How far the worker is behind a stream, and what the stream dropped before it was stored.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use async_nats::jetstream::{self, stream::DirectGetErrorKind};
 use ops::clock::Clock;
+use parking_lot::Mutex;
 use schema::{
     clock::Timestamp,
     stream::{self, lost},
@@ -23,11 +21,18 @@ pub struct Backlog {
     /// Whether a message that was dropped is a message that is missed: where the newest takes the place of the others
     /// it is not.
     counts_losses: bool,
-    lost: AtomicU64,
-    /// What the stream has dropped since, out of a worker's hands.
-    dropped: AtomicU64,
-    /// Below this every loss was counted.
-    counted_below: AtomicU64,
+    losses: Mutex<Losses>,
+}
+
+/// What the stream dropped before it was stored, since this process began. A worker that goes on takes the consumer's
+/// floor past it, so it is remembered here.
+#[derive(Debug, Default)]
+struct Losses {
+    count: u64,
+    /// The gap below the stream's first message when it was last found: all in it are counted.
+    gap: (u64, u64),
+    /// Those that were dropped out of a worker's hands.
+    in_hand: BTreeSet<u64>,
 }
 
 /// A stream as it was found.
@@ -43,28 +48,23 @@ pub struct Found {
 
 /// Above this the backlog is worth a warning; the gateways refuse new messages only much later.
 pub const OLDEST_WARNING: Duration = Duration::from_mins(5);
+/// Far more than the broker lets all workers have in hand; beyond it the oldest are not told apart any more.
+const IN_HAND_MAX: usize = 65_536;
 
 impl Backlog {
     /// Will look at `stream`.
-    pub const fn new(stream: &'static str, subjects: &'static str) -> Self {
-        Self {
-            stream,
-            subjects,
-            counts_losses: true,
-            lost: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            counted_below: AtomicU64::new(0),
-        }
+    pub fn new(stream: &'static str, subjects: &'static str) -> Self {
+        Self { stream, subjects, counts_losses: true, losses: Mutex::default() }
+    }
+
+    /// Will look at a stream whose messages take the place of one another.
+    pub fn of_newest(stream: &'static str, subjects: &'static str) -> Self {
+        Self { counts_losses: false, ..Self::new(stream, subjects) }
     }
 
     /// Which.
     pub const fn stream(&self) -> &'static str {
         self.stream
-    }
-
-    /// Will look at a stream whose messages take the place of one another.
-    pub const fn of_newest(stream: &'static str, subjects: &'static str) -> Self {
-        Self { counts_losses: false, ..Self::new(stream, subjects) }
     }
 
     /// Looks, measures and warns.
@@ -73,19 +73,15 @@ impl Backlog {
         let worker = stream::ask_worker(js, self.stream).await?;
         let state = &stream.cached_info().state;
         let floor = worker.ack_floor.stream_sequence;
-        let unseen = if self.counts_losses { lost(state.first_sequence, floor) } else { 0 };
-        let lost = unseen + self.dropped.swap(0, Ordering::AcqRel);
+        let lost = if self.counts_losses { lost(state.first_sequence, floor) } else { 0 };
+        if lost > 0 {
+            let newly_lost = self.losses.lock().find(floor + 1, state.first_sequence);
+            self.tell(newly_lost);
+        }
         let pending = worker.num_pending.saturating_add(u64::try_from(worker.num_ack_pending).unwrap_or(u64::MAX));
         let oldest = if pending == 0 { Duration::ZERO } else { self.oldest(&stream, floor + 1, clock).await? };
-        if self.lost.swap(lost, Ordering::AcqRel) == 0 && lost > 0 {
-            tracing::error!(stream = self.stream, lost, "messages aged out of the log before they were stored");
-        }
         if oldest > OLDEST_WARNING {
             tracing::warn!(stream = self.stream, pending, oldest_s = oldest.as_secs(), "the worker is far behind");
-        }
-        if unseen > 0 {
-            let counted_below = self.counted_below.fetch_max(state.first_sequence, Ordering::AcqRel);
-            measure::newly_lost(self.stream, unseen.min(state.first_sequence.saturating_sub(counted_below)));
         }
         measure::lost(self.stream, lost);
         measure::backlog(self.stream, pending, oldest);
@@ -93,19 +89,21 @@ impl Backlog {
     }
 
     /// Takes note that a message left the stream while a worker had it.
-    pub fn dropped(&self, seq: u64) {
-        if seq < self.counted_below.load(Ordering::Acquire) {
-            return;
-        }
-        if self.dropped.fetch_add(1, Ordering::AcqRel) == 0 {
-            tracing::error!(stream = self.stream, seq, "a message aged out of the log before it was stored");
-        }
-        measure::newly_lost(self.stream, 1);
+    pub fn note_dropped(&self, seq: u64) {
+        let newly_lost = self.losses.lock().drop_in_hand(seq);
+        self.tell(newly_lost);
     }
 
-    /// What was found lost when last looked, and since.
+    /// How many were found lost since this process began.
     pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Acquire) + self.dropped.load(Ordering::Acquire)
+        self.losses.lock().count
+    }
+
+    fn tell(&self, newly_lost: u64) {
+        if newly_lost > 0 {
+            tracing::error!(stream = self.stream, newly_lost, "messages left the log before they were stored");
+            measure::newly_lost(self.stream, newly_lost);
+        }
     }
 
     async fn oldest(&self, stream: &jetstream::stream::Stream, from: u64, clock: Clock) -> anyhow::Result<Duration> {
@@ -118,5 +116,53 @@ impl Backlog {
             Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(Duration::ZERO),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl Losses {
+    /// A gap from `from` up to, and without, `to`; answers how many in it are new.
+    fn find(&mut self, from: u64, to: u64) -> u64 {
+        let new = from.max(self.gap.1)..to.max(from).max(self.gap.1);
+        let known = u64::try_from(self.in_hand.range(new.clone()).count()).unwrap_or(u64::MAX);
+        let found = (new.end - new.start).saturating_sub(known);
+        self.count += found;
+        self.gap = (from, new.end);
+        found
+    }
+
+    /// One that a worker had; answers 1 if it is new.
+    fn drop_in_hand(&mut self, seq: u64) -> u64 {
+        let (from, to) = self.gap;
+        if (from..to).contains(&seq) || !self.in_hand.insert(seq) {
+            return 0;
+        }
+        if self.in_hand.len() > IN_HAND_MAX {
+            self.in_hand.pop_first();
+        }
+        self.count += 1;
+        1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_counted_once_whoever_tells_of_it_first() {
+        let mut losses = Losses::default();
+        assert_eq!(losses.drop_in_hand(1), 1);
+        assert_eq!(losses.drop_in_hand(1), 0, "the broker may say it twice");
+        // 2 was in hand too, and its word is still on the way; 1 is counted.
+        assert_eq!(losses.find(1, 7), 5);
+        assert_eq!(losses.drop_in_hand(2), 0);
+        // The gap grows, and the floor goes on.
+        assert_eq!(losses.find(1, 7), 0);
+        assert_eq!(losses.find(3, 9), 2);
+        assert_eq!(losses.drop_in_hand(20), 1);
+        assert_eq!(losses.count, 9);
+        // The broker ended 30 before this look, and the floor went past it: it is not in the gap.
+        assert_eq!(losses.find(31, 33), 2);
+        assert_eq!(losses.drop_in_hand(30), 1);
     }
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use async_nats::Client;
 use futures_util::StreamExt as _;
 use ops::lifecycle::Lifecycle;
-use schema::{stream::WORKER, subject::ended};
+use schema::{stream::WORKER, subject::terminated};
 use serde::Deserialize;
 
 use crate::backlog::Backlog;
 
-/// nats-server's word that a delivery has ended for good.
+/// nats-server's word that a message will not be delivered again.
 #[derive(Debug, Deserialize)]
-struct Ended {
+struct Terminated {
     stream_seq: u64,
     #[serde(default)]
     reason: String,
@@ -22,28 +22,27 @@ struct Ended {
 /// Its reasons where nobody has asked for it.
 const LEFT_THE_STREAM: [&str; 2] = ["Message deleted by stream limits", "Unacknowledged message was deleted"];
 
-/// Tells `backlog` of them until the process stops.
+/// Tells `backlog` of them until the process stops. Every worker hears of all, whoever had them.
 pub async fn watch(client: Client, backlog: Arc<Backlog>, lifecycle: Lifecycle) {
-    // One of all workers hears of each: added up, they are right.
-    let subscribed = client.queue_subscribe(ended(backlog.stream(), WORKER), WORKER.into()).await;
-    let mut told = match subscribed {
-        Ok(told) => told,
+    let mut advisories = match client.subscribe(terminated(backlog.stream(), WORKER)).await {
+        Ok(advisories) => advisories,
         Err(error) => return tracing::error!(%error, "nobody hears of messages that age out in a worker's hands"),
     };
     loop {
         let message = tokio::select! {
-            Some(message) = told.next() => message,
+            Some(message) = advisories.next() => message,
             () = lifecycle.stopping().cancelled() => return,
         };
-        if let Some(seq) = dropped(&message.payload) {
-            backlog.dropped(seq);
+        if let Some(seq) = parse(&message.payload) {
+            backlog.note_dropped(seq);
         }
     }
 }
 
-fn dropped(payload: &[u8]) -> Option<u64> {
-    let ended: Ended = serde_json::from_slice(payload).ok()?;
-    LEFT_THE_STREAM.contains(&ended.reason.as_str()).then_some(ended.stream_seq)
+/// The seq of a message that has left its stream.
+fn parse(advisory: &[u8]) -> Option<u64> {
+    let Terminated { stream_seq, reason } = serde_json::from_slice(advisory).ok()?;
+    LEFT_THE_STREAM.contains(&reason.as_str()).then_some(stream_seq)
 }
 
 #[cfg(test)]
@@ -51,11 +50,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_worker_ends_itself_is_not_dropped() {
+    fn what_a_worker_ends_itself_has_not_left_the_stream() {
         let left = br#"{"stream_seq":7,"reason":"Unacknowledged message was deleted","deliveries":3}"#;
-        assert_eq!(dropped(left), Some(7));
+        assert_eq!(parse(left), Some(7));
         for other in [br#"{"stream_seq":7}"#.as_slice(), br#"{"stream_seq":7,"reason":"bad"}"#, b"{", b""] {
-            assert_eq!(dropped(other), None);
+            assert_eq!(parse(other), None);
         }
     }
 }

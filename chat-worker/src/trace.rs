@@ -137,7 +137,7 @@ async fn hops(
         (Some(seq), Some(at), _) => {
             let where_from = if logged.is_some() { "" } else { ", which has aged out of it" };
             hops.push(Hop::new("in the log", Some(at.to_string()), format!("seq {seq}{where_from}")));
-            hops.push(Hop::new("republished", None, "by the broker, once it was in the log"));
+            hops.push(Hop::new("republished", None, "by the broker; the time is a gateway's that heard it"));
             hops.push(Hop::new("delivered", None, "to the room's sockets of each gateway"));
         }
         (_, _, Some(dead)) => {

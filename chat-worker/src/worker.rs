@@ -149,7 +149,13 @@ impl Worker {
             })
             .with("loss", Importance::Needed, move || {
                 let lost: u64 = backlogs.iter().map(|backlog| backlog.lost()).sum();
-                async move { if lost == 0 { Ok(()) } else { Err(format!("{lost} messages aged out unstored")) } }
+                async move {
+                    if lost == 0 {
+                        Ok(())
+                    } else {
+                        Err(format!("{lost} messages left the log unstored since this worker began"))
+                    }
+                }
             })
     }
 

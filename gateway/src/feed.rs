@@ -8,7 +8,10 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use async_nats::Message;
 use futures_util::{Stream, StreamExt as _};
-use ops::mutant::{self, Mutant};
+use ops::{
+    mutant::{self, Mutant},
+    telemetry::HOP,
+};
 use schema::{
     frame::limit,
     id::RoomId,
@@ -127,6 +130,7 @@ async fn take<U: Upstream>(upstream: &Arc<U>, room: &Arc<Room>, message: Message
     if upstream.loses(&message) {
         return;
     }
+    tracing::debug!(target: HOP, { message.id = message.id().map(tracing::field::display) }, "republished");
     let last = room.last();
     let prev = if mutant::is(Mutant::NoGapCheck) { 0 } else { message.prev.unwrap_or(0) };
     if message.seq > last && prev > last {

@@ -110,8 +110,8 @@ mark_subjects! {
 /// Where all gateways hear what is new in the message store.
 pub const MOVED: &str = "chat.moved";
 
-/// Where nats-server says that a consumer of a stream will never be given a message again.
-pub fn ended(stream: &str, consumer: &str) -> String {
+/// Where nats-server says that a consumer of a stream will not be given a message again.
+pub fn terminated(stream: &str, consumer: &str) -> String {
     format!("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.{stream}.{consumer}")
 }
 

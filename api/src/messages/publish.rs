@@ -47,7 +47,7 @@ pub(super) async fn publish(
         let next_try = tries.peek().copied().unwrap_or(deadline).min(deadline);
         tokio::select! {
             Some(answer) = waiting.next(), if !waiting.is_empty() => match answer {
-                Ok(ack) => return taken(ack, above),
+                Ok(ack) => return at_its_place(ack, above),
                 Err(error) => match judge(error) {
                     Try::Anywhere => may_be_stored = true,
                     // Refused for good, and no other try can be stored.
@@ -73,8 +73,8 @@ pub(super) async fn publish(
     }
 }
 
-/// What it means that the log has given it a number, when it had given all up to `above`.
-fn taken(ack: PublishAck, above: u64) -> Result<PublishAck, ApiError> {
+/// The log's answer, if the number in it is the message's alone; the log had given all up to `above` before.
+fn at_its_place(ack: PublishAck, above: u64) -> Result<PublishAck, ApiError> {
     if ack.duplicate || is_new(ack.sequence, above) { Ok(ack) } else { Err(unknown()) }
 }
 
@@ -122,4 +122,19 @@ fn gave_up(may_be_stored: bool) -> ApiError {
 /// Nobody knows whether it was said.
 pub(super) fn unknown() -> ApiError {
     ApiError::refused(Code::Unknown, "send it again with the same temp_id and resend")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_was_given_before_is_another_messages_place() {
+        let ack = |sequence, duplicate| serde_json::json!({ "stream": "CHAT_MESSAGES", "seq": sequence, "duplicate": duplicate });
+        let is_taken =
+            |seq, is_duplicate| at_its_place(serde_json::from_value(ack(seq, is_duplicate)).unwrap(), 10).is_ok();
+        assert!(is_taken(11, false));
+        assert!(!is_taken(10, false));
+        assert!(is_taken(3, true), "an earlier try has it");
+    }
 }

@@ -51,6 +51,8 @@ pub enum Kind {
     HoldGatewayPostgres,
     /// Nothing passes between a gateway and Redis.
     HoldGatewayRedis,
+    /// Nothing passes between a gateway and the CQL server.
+    HoldGatewayCql,
     /// Nothing passes between the api and NATS.
     HoldApiNats,
     /// Nothing passes between the api and PostgreSQL.
@@ -117,7 +119,7 @@ impl Kind {
     /// Whether this can break where messages are in `store` and so many nats-servers are.
     pub fn is_possible(self, store: Store, nats_servers: u16) -> bool {
         match self {
-            Self::KillCql | Self::HoldApiCql => store == Store::Scylla,
+            Self::KillCql | Self::HoldGatewayCql | Self::HoldApiCql => store == Store::Scylla,
             Self::KillNatsLeader => nats_servers > 1,
             // A cluster is reached without links, and by other names.
             Self::KillNats

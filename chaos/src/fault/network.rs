@@ -25,6 +25,7 @@ pub(super) async fn disturb(scene: &Scene, fault: Fault, gateway: &str, worker: 
         Kind::CutGatewayNats => (Mode::Cut, vec![(gateway, Server::Nats)]),
         Kind::HoldGatewayPostgres => (Mode::Held, vec![(gateway, Server::Postgres)]),
         Kind::HoldGatewayRedis => (Mode::Held, vec![(gateway, Server::Redis)]),
+        Kind::HoldGatewayCql => (Mode::Held, vec![(gateway, Server::Cql)]),
         Kind::HoldApiNats => (Mode::Held, vec![("api", Server::Nats)]),
         Kind::HoldApiPostgres => (Mode::Held, vec![("api", Server::Postgres)]),
         Kind::HoldApiRedis => (Mode::Held, vec![("api", Server::Redis)]),

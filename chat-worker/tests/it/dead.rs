@@ -126,7 +126,7 @@ async fn a_read_mark_is_redriven_and_what_is_none_stays(pool: PgPool) {
     let scene = Scene::new(pool.clone()).await;
     let _worker = scene.worker().await;
     let (room, ann) = (RoomId::random(), UserId::random());
-    // The first one's JSON is none; the other was buried by a worker that could not read it.
+    // The first names no seq; the other was buried by a worker that could not read it.
     bury(&scene, room, MarkSubject(room, ann).to_string(), "{}").await;
     bury(&scene, room, MarkSubject(room, ann).to_string(), r#"{"seq":7}"#).await;
     let said = Program::of_operator(&scene, &pool).says(&["dead", "redrive", "--all"]).await;

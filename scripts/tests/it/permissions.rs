@@ -147,7 +147,13 @@ async fn a_worker_makes_streams_and_loses_none() {
             (MAY_NOT, "chat.message.r"),
             (MAY_NOT, "event.created"),
         ],
-        &[(MAY, "_INBOX.worker.a.*"), (MAY_NOT, "_INBOX.gateway.>"), (MAY_NOT, "chat.message.*")],
+        &[
+            (MAY, "_INBOX.worker.a.*"),
+            (MAY, "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.CHAT_MESSAGES.chat-worker"),
+            (MAY_NOT, "$JS.EVENT.ADVISORY.>"),
+            (MAY_NOT, "_INBOX.gateway.>"),
+            (MAY_NOT, "chat.message.*"),
+        ],
     )
     .await;
 }
