@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const STORED_WITHIN: Duration = Duration::from_mins(5);
 
 /// Says so many things, in so many rooms that are new.
-pub(super) async fn publish(js: &jetstream::Context, messages: u32, rooms: usize) -> Result<()> {
+pub(super) async fn publish(js: &jetstream::Context, messages: u32, rooms: u32) -> Result<()> {
     let rooms: Vec<_> = (0..rooms).map(|_| RoomId::random()).collect();
     let sender = UserId::random();
     let gateway = GatewayId::parse("bench").context("a name for a gateway")?;

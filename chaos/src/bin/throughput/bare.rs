@@ -16,7 +16,7 @@ use sqlx::{PgPool, postgres::PgPoolOptions};
 use uuid::Uuid;
 
 /// Rooms that messages are said in.
-pub(super) const ROOMS: usize = 200;
+pub(super) const ROOMS: u32 = 200;
 pub(super) const CONTENT_BYTES: usize = 200;
 /// Connections to PostgreSQL: the worker's own default.
 const CONNECTIONS: u32 = 25;

@@ -46,7 +46,7 @@ pub(super) async fn measure(stack: &Stack) -> Result<Vec<f64>> {
 
 async fn round(js: &jetstream::Context) -> Result<f64> {
     let began = Instant::now();
-    backlog::publish(js, ROOMS, ROOMS as usize).await?;
+    backlog::publish(js, ROOMS, ROOMS).await?;
     let last = js.get_stream(CHAT_MESSAGES).await?.cached_info().state.last_sequence;
     let mut looks = interval(LOOK_EVERY);
     while backlog::floor(js).await? < last {
