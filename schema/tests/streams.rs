@@ -74,8 +74,8 @@ async fn hear(subscriber: &mut Subscriber) -> Message {
 
 async fn listen(client: &Client, subject: &str) -> Subscriber {
     let subscriber = client.subscribe(subject.to_owned()).await.expect("connected");
-    // The server has the subscription once it answers what was asked after it.
-    client.flush().await.expect("connected");
+    // A flush ends in this process: the server has the subscription once it answers what it is asked after it.
+    jetstream::new(client.clone()).query_account().await.expect("JetStream is on");
     subscriber
 }
 

@@ -23,9 +23,11 @@ fn item(person: &Person<'_>, online: bool, last_seen_at: Option<&str>) -> Value 
 
 /// A gateway that has the room, and answers that these are there; or never, when it has no answer.
 async fn gateway(api: &TestApi, room: RoomId, online: Option<Vec<UserId>>) {
-    let client: Client = api.jetstream("gateway").await.client();
+    let js = api.jetstream("gateway").await;
+    let client: Client = js.client();
     let mut questions = client.subscribe(LiveSignalSubject(room).to_string()).await.unwrap();
-    client.flush().await.unwrap();
+    // A flush ends in this process: the server has the subscription once it answers what it is asked after it.
+    js.query_account().await.unwrap();
     api.runs(async move {
         while let Some(question) = questions.next().await {
             let asked: Signal = serde_json::from_slice(&question.payload).unwrap();

@@ -385,9 +385,7 @@ impl Scene {
 
     /// Hears what gateways tell each other of a room.
     pub(crate) async fn signals(&self, room: RoomId) -> async_nats::Subscriber {
-        let signals = self.operator.client.subscribe(LiveSignalSubject(room).to_string()).await.unwrap();
-        self.operator.client.flush().await.unwrap();
-        signals
+        self.subscribe(LiveSignalSubject(room).to_string()).await
     }
 
     /// When somebody was last seen in a room, as the API reads it.
@@ -399,9 +397,14 @@ impl Scene {
 
     /// Hears what is published for rooms, stored or not.
     pub(crate) async fn tap(&self) -> async_nats::Subscriber {
-        let tap = self.operator.client.subscribe(ChatSubject::ALL).await.unwrap();
-        self.operator.client.flush().await.unwrap();
-        tap
+        self.subscribe(ChatSubject::ALL.to_owned()).await
+    }
+
+    async fn subscribe(&self, subject: String) -> async_nats::Subscriber {
+        let subscriber = self.operator.client.subscribe(subject).await.unwrap();
+        // A flush ends in this process: the server has the subscription once it answers what it is asked after it.
+        self.operator.js.query_account().await.unwrap();
+        subscriber
     }
 
     /// Gives out a ticket as the API does, got with a token that ends so many seconds from now.
