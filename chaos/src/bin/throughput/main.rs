@@ -33,7 +33,7 @@ struct Arguments {
     /// Where the stack's data and logs are
     #[arg(long, value_name = "FOLDER")]
     folder: PathBuf,
-    /// Where the report goes, in JSON: pairs of rates, the bare loop's first, and (PostgreSQL) times in milliseconds
+    /// Where the report goes, in JSON: pairs of rates, the bare loop's first, and (PostgreSQL) milliseconds of two kinds of rounds
     report: PathBuf,
 }
 
@@ -59,7 +59,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
             let plan = plan.env("chat-worker", "DATABASE_POOL_MAX", parallel::CONNECTIONS);
             beside(arguments, plan, async |stack| parallel::measure(stack).await).await?
         }
-        Store::Scylla => Vec::new(),
+        Store::Scylla => [Vec::new(), Vec::new()],
     };
     Ok(std::fs::write(&arguments.report, serde_json::to_vec(&(rates, millis))?)?)
 }

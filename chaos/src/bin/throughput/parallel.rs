@@ -18,7 +18,7 @@ use super::backlog;
 pub(super) const CONNECTIONS: &str = "60";
 const ROOMS: u32 = 50;
 const ROUNDS: usize = 9;
-/// The first of them open the connections.
+/// These open the connections.
 const ROUNDS_BEFORE: usize = 3;
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 const STORED_WITHIN: Duration = Duration::from_secs(10);
@@ -30,16 +30,24 @@ const SLOW: &str = "
     CREATE TRIGGER be_slow BEFORE INSERT ON room_log_by_event FOR EACH STATEMENT EXECUTE FUNCTION be_slow();
 ";
 
-/// Milliseconds from the first publish to the last write, of each round.
-pub(super) async fn measure(stack: &Stack) -> Result<Vec<f64>> {
+/// Milliseconds from the first publish to the last write, of rounds with the store as it is, and of as many with a slow one.
+pub(super) async fn measure(stack: &Stack) -> Result<[Vec<f64>; 2]> {
     let js = operator(stack).await?;
     let pool = PgPool::connect(&stack.env("DATABASE_URL")?).await?;
-    sqlx::raw_sql(SLOW).execute(&pool).await?;
-    let mut times = Vec::new();
-    for _ in 0..ROUNDS_BEFORE + ROUNDS {
-        times.push(round(&js).await?);
+    for _ in 0..ROUNDS_BEFORE {
+        round(&js).await?;
     }
-    let times = times.split_off(ROUNDS_BEFORE);
+    let quick = rounds(&js).await?;
+    sqlx::raw_sql(SLOW).execute(&pool).await?;
+    let slow = rounds(&js).await?;
+    Ok([quick, slow])
+}
+
+async fn rounds(js: &jetstream::Context) -> Result<Vec<f64>> {
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        times.push(round(js).await?);
+    }
     console::step("found", format_args!("{times:.1?} ms until one message of each of {ROOMS} rooms was stored"));
     Ok(times)
 }
