@@ -1,6 +1,9 @@
 //! How far the worker is behind a stream, and what the stream dropped before it was stored.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use async_nats::jetstream::{self, stream::DirectGetErrorKind};
 use ops::clock::Clock;
@@ -29,6 +32,8 @@ pub struct Backlog {
 #[derive(Debug, Default)]
 struct Losses {
     count: u64,
+    /// When the last of them was found.
+    found_at: Option<Instant>,
     /// The gap below the stream's first message when it was last found: all in it are counted.
     gap: (u64, u64),
     /// Those that were dropped out of a worker's hands.
@@ -46,8 +51,22 @@ pub struct Found {
     pub oldest: Duration,
 }
 
+/// A stream and its consumer, asked one after the other.
+struct Seen {
+    stream: jetstream::stream::Stream,
+    worker: jetstream::consumer::Info,
+    floor: u64,
+    lost: u64,
+}
+
+/// A purge reaches the consumer a moment after the stream, in a cluster on another server: only a gap that is still there
+/// so much later is one.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// Above this the backlog is worth a warning; the gateways refuse new messages only much later.
 pub const OLDEST_WARNING: Duration = Duration::from_mins(5);
+/// So long a loss is shown: long enough for who looks in turns, and not for ever, which would have a new worker never be
+/// ready that has found what an old one lost.
+const OF_LATE: Duration = Duration::from_mins(5);
 /// Far more than the broker lets all workers have in hand; beyond it the oldest are not told apart any more.
 const IN_HAND_MAX: usize = 65_536;
 
@@ -69,13 +88,14 @@ impl Backlog {
 
     /// Looks, measures and warns.
     pub async fn look(&self, js: &jetstream::Context, clock: Clock) -> anyhow::Result<Found> {
-        let stream = js.get_stream(self.stream).await?;
-        let worker = stream::ask_worker(js, self.stream).await?;
-        let state = &stream.cached_info().state;
-        let floor = worker.ack_floor.stream_sequence;
-        let lost = if self.counts_losses { lost(state.first_sequence, floor) } else { 0 };
+        let mut seen = self.see(js).await?;
+        if seen.lost > 0 {
+            tokio::time::sleep(AGAIN_AFTER).await;
+            seen = self.see(js).await?;
+        }
+        let Seen { stream, worker, floor, lost } = seen;
         if lost > 0 {
-            let newly_lost = self.losses.lock().find(floor + 1, state.first_sequence);
+            let newly_lost = self.losses.lock().find(floor + 1, floor + 1 + lost);
             self.tell(newly_lost);
         }
         let pending = worker.num_pending.saturating_add(u64::try_from(worker.num_ack_pending).unwrap_or(u64::MAX));
@@ -94,9 +114,10 @@ impl Backlog {
         self.tell(newly_lost);
     }
 
-    /// How many were found lost since this process began.
-    pub fn lost(&self) -> u64 {
-        self.losses.lock().count
+    /// How many were found lost since this process began, if the last of them was found of late.
+    pub fn lost_of_late(&self) -> u64 {
+        let losses = self.losses.lock();
+        if losses.found_at.is_some_and(|at| at.elapsed() < OF_LATE) { losses.count } else { 0 }
     }
 
     fn tell(&self, newly_lost: u64) {
@@ -104,6 +125,14 @@ impl Backlog {
             tracing::error!(stream = self.stream, newly_lost, "messages left the log before they were stored");
             measure::newly_lost(self.stream, newly_lost);
         }
+    }
+
+    async fn see(&self, js: &jetstream::Context) -> anyhow::Result<Seen> {
+        let stream = js.get_stream(self.stream).await?;
+        let worker = stream::ask_worker(js, self.stream).await?;
+        let floor = worker.ack_floor.stream_sequence;
+        let lost = if self.counts_losses { lost(stream.cached_info().state.first_sequence, floor) } else { 0 };
+        Ok(Seen { stream, worker, floor, lost })
     }
 
     async fn oldest(&self, stream: &jetstream::stream::Stream, from: u64, clock: Clock) -> anyhow::Result<Duration> {
@@ -125,9 +154,8 @@ impl Losses {
         let new = from.max(self.gap.1)..to.max(from).max(self.gap.1);
         let known = u64::try_from(self.in_hand.range(new.clone()).count()).unwrap_or(u64::MAX);
         let found = (new.end - new.start).saturating_sub(known);
-        self.count += found;
         self.gap = (from, new.end);
-        found
+        self.add(found)
     }
 
     /// One that a worker had; answers 1 if it is new.
@@ -139,8 +167,15 @@ impl Losses {
         if self.in_hand.len() > IN_HAND_MAX {
             self.in_hand.pop_first();
         }
-        self.count += 1;
-        1
+        self.add(1)
+    }
+
+    fn add(&mut self, newly_lost: u64) -> u64 {
+        if newly_lost > 0 {
+            self.count += newly_lost;
+            self.found_at = Some(Instant::now());
+        }
+        newly_lost
     }
 }
 

@@ -148,7 +148,7 @@ impl Worker {
                 async move { if behind == 0 { Ok(()) } else { Err(format!("{behind} numbers behind the mark")) } }
             })
             .with("loss", Importance::Needed, move || {
-                let lost: u64 = backlogs.iter().map(|backlog| backlog.lost()).sum();
+                let lost: u64 = backlogs.iter().map(|backlog| backlog.lost_of_late()).sum();
                 async move {
                     if lost == 0 {
                         Ok(())

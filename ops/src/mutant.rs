@@ -61,8 +61,8 @@ pub enum Mutant {
     DuplicateReplay,
     /// The api turns round the first two messages of a page of history. A4: takes no fault.
     PageOutOfOrder,
-    /// The api says that nothing was said when an answer of the log is late. A2: takes a NATS that is slow, stopped for a
-    /// while or killed while messages are posted.
+    /// The api says that nothing was said when an answer of the log is a little late. A2: takes a NATS that is slow,
+    /// stopped for a while or killed while messages are posted.
     LatePostIsRefused,
 }
 

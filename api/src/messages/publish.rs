@@ -56,7 +56,8 @@ pub(super) async fn publish(
                 },
             },
             () = sleep_until(next_try) => {
-                if next_try >= deadline {
+                let is_impatient = mutant::is(Mutant::LatePostIsRefused) && !waiting.is_empty();
+                if next_try >= deadline || is_impatient {
                     return Err(gave_up(may_be_stored || !waiting.is_empty()));
                 }
                 tries.next();
