@@ -41,8 +41,7 @@ pub(crate) fn check(evidence: &Evidence, notes: &Notes, guest: &Ledger, faults: 
     let mut violations: Vec<_> = notes.oddities.iter().map(|what| broken(Rule::Wire, what.clone())).collect();
     let items: Vec<&Item> = first_histories(evidence).into_values().flatten().collect();
     for posted in &notes.posted {
-        let found: Vec<_> = items.iter().filter(|item| is_it(posted, item)).collect();
-        let found: Vec<_> = found.iter().map(|item| (item.id, item.seq)).collect();
+        let found: Vec<_> = items.iter().filter(|item| is_it(posted, item)).map(|item| (item.id, item.seq)).collect();
         let (rule, is_kept) = match posted.told {
             Told::Said(id, seq) => (Rule::A1, found == [(id, seq)]),
             Told::Refused => (Rule::A2, found.is_empty()),

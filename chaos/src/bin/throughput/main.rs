@@ -33,7 +33,7 @@ struct Arguments {
     /// Where the stack's data and logs are
     #[arg(long, value_name = "FOLDER")]
     folder: PathBuf,
-    /// Where the report goes, in JSON: pairs of rates, the bare loop's first, and (PostgreSQL) milliseconds of two kinds of rounds
+    /// Where the report goes, in JSON: pairs of rates, the bare loop's first, and milliseconds with a quick and a slow store
     report: PathBuf,
 }
 
