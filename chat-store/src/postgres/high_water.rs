@@ -16,9 +16,13 @@ pub(super) async fn read(pool: &Pool) -> Result<u64, StoreError> {
 }
 
 /// Raises the mark; a lower one changes nothing.
+///
+/// It does not wait for the disk. Whatever is stored after this answered is committed after it, and PostgreSQL's log
+/// reaches the disk in the order of its commits: no row survives a power loss that the mark does not.
 pub(super) async fn raise(pool: &Pool, seq: u64) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO log_high_water (name, seq) VALUES ($1, $2)
+        "WITH not_awaited AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+         INSERT INTO log_high_water (name, seq) SELECT $1, $2 FROM not_awaited
          ON CONFLICT (name) DO UPDATE SET seq = excluded.seq WHERE log_high_water.seq < excluded.seq",
     )
     .bind(CHAT_MESSAGES)
