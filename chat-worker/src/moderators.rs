@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use chat_store::{Entry, StoreError};
+use chat_store::Entry;
 use ops::database::Pool;
 use schema::id::{RoomId, UserId};
 use uuid::Uuid;
@@ -21,11 +21,10 @@ impl Moderators {
     }
 
     /// The entries, of which those keep the mark of a role whose sender has it.
-    pub async fn check(&self, entries: &[Entry]) -> Result<Vec<Entry>, StoreError> {
+    pub async fn check(&self, entries: &[Entry]) -> sqlx::Result<Vec<Entry>> {
         let by_role = entries.iter().filter(|entry| entry.is_moderator);
         let asked: Vec<(RoomId, UserId)> = by_role.filter_map(|entry| Some((entry.room_id, entry.sender?))).collect();
-        // No role is no fault of the message, and an answer that does not come is none either: it is asked again.
-        let found = self.find(&asked).await.map_err(|error| StoreError::Unavailable(error.into()))?;
+        let found = self.find(&asked).await?;
         let has_role = |entry: &Entry| entry.sender.is_some_and(|sender| found.contains(&(entry.room_id, sender)));
         let check = |entry: &Entry| Entry { is_moderator: entry.is_moderator && has_role(entry), ..entry.clone() };
         Ok(entries.iter().map(check).collect())

@@ -13,7 +13,7 @@ use crate::{
     breaker::Breaker,
     dead_letter::{DeadLetters, NotBuried},
     delivery::Delivery,
-    job::Job,
+    job::{Job, WriteError},
     measure,
     streams::{Streams, StreamsError},
     trying::{Marks, MarksError},
@@ -119,7 +119,7 @@ impl<J: Job, K: Keeper> Settler<J, K> {
         for delivery in group {
             reasons.push(self.job.read(delivery).map(|item| items.push(item)).err());
         }
-        let outcomes = self.write(&items).await;
+        let outcomes = self.write(items.len(), self.job.write(&items)).await;
         drop(place);
         let mut written = items.iter().zip(outcomes);
         let mut answers = Vec::with_capacity(group.len());
@@ -163,7 +163,8 @@ impl<J: Job, K: Keeper> Settler<J, K> {
         };
         let outcome = {
             let _place = self.writes.acquire().await;
-            self.write(std::slice::from_ref(&item)).await.pop().unwrap_or(Err(Failure::Refused))
+            let writing = self.job.write(std::slice::from_ref(&item));
+            self.write(1, writing).await.pop().unwrap_or(Err(Failure::Refused))
         };
         let answer = self.conclude(delivery, &item, outcome).await;
         if outcome == Err(Failure::Refused) && self.breaker.stored_lately() {
@@ -181,29 +182,36 @@ impl<J: Job, K: Keeper> Settler<J, K> {
         answer
     }
 
-    /// Writes items of one lane; one outcome each.
-    async fn write(&self, items: &[J::Item]) -> Vec<Result<Outcome, Failure>> {
-        let all = |failure| vec![Err(failure); items.len()];
-        if items.is_empty() {
+    /// Does the writing of so many items, unless the store is away; one outcome each.
+    async fn write(
+        &self,
+        count: usize,
+        writing: impl Future<Output = Result<Vec<Outcome>, WriteError>> + Send,
+    ) -> Vec<Result<Outcome, Failure>> {
+        let all = |failure| vec![Err(failure); count];
+        if count == 0 {
             return Vec::new();
         }
         if !self.breaker.closed_within(HELD_WITHOUT_STORE).await {
             return all(Failure::Unavailable);
         }
         let begun = Instant::now();
-        let written = tokio::time::timeout(WRITE_WITHIN, self.job.write(items)).await;
-        measure::wrote(J::STREAM, items.len(), begun.elapsed());
+        let written = tokio::time::timeout(WRITE_WITHIN, writing).await;
+        measure::wrote(J::STREAM, count, begun.elapsed());
         let failure = match written {
-            Ok(Ok(outcomes)) if outcomes.len() == items.len() => {
+            Ok(Ok(outcomes)) if outcomes.len() == count => {
                 self.breaker.succeeded();
                 return outcomes.into_iter().map(Ok).collect();
             }
             Ok(Ok(outcomes)) => {
-                tracing::error!(asked = items.len(), answered = outcomes.len(), "the store lost count");
+                tracing::error!(asked = count, answered = outcomes.len(), "the store lost count");
                 Failure::Refused
             }
             Ok(Err(error)) => {
-                note(J::STREAM, &error);
+                match &error {
+                    WriteError::Store(error) => note(J::STREAM, error),
+                    WriteError::Roles(_) => tracing::warn!(stream = J::STREAM, %error, "a write has to wait"),
+                }
                 Failure::from(&error)
             }
             Err(_elapsed) => {
@@ -213,7 +221,7 @@ impl<J: Job, K: Keeper> Settler<J, K> {
         };
         match failure {
             Failure::Unavailable => self.breaker.trip(),
-            Failure::Refused => {}
+            Failure::Refused | Failure::NotAsked => {}
         }
         all(failure)
     }

@@ -62,6 +62,8 @@ pub enum Failure {
     Unavailable,
     /// The store answered that it will not: the message's fault, or that of everything at once.
     Refused,
+    /// The store was not asked, because something else is away: neither the store's fault nor the message's.
+    NotAsked,
 }
 
 impl From<&StoreError> for Failure {
@@ -111,7 +113,7 @@ pub fn of(outcome: Result<Outcome, Failure>, deliveries: u32) -> Verdict {
         Ok(Outcome::Refused(Code::NotAMember | Code::Forbidden)) => Verdict::Dead(Reason::NotAllowed),
         Ok(Outcome::Refused(code)) => Verdict::Dead(Reason::Unstorable(code)),
         Err(Failure::Unavailable) if mutant::is(Mutant::DeadLetterOutage) => Verdict::Dead(Reason::GaveUp),
-        Err(Failure::Unavailable | Failure::Refused) => Verdict::Retry(backoff(deliveries)),
+        Err(Failure::Unavailable | Failure::Refused | Failure::NotAsked) => Verdict::Retry(backoff(deliveries)),
     }
 }
 
@@ -146,7 +148,7 @@ mod tests {
     #[test]
     fn no_failure_of_the_store_gives_a_message_up() {
         for deliveries in 0..10_000 {
-            for failure in [Failure::Unavailable, Failure::Refused] {
+            for failure in [Failure::Unavailable, Failure::Refused, Failure::NotAsked] {
                 assert!(matches!(of(Err(failure), deliveries), Verdict::Retry(after) if after >= BACKOFF_MIN));
             }
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use chat_store::{MessageStore, Outcome, StoreError};
+use chat_store::{MessageStore, Outcome};
 use ops::broker::Broker;
 use schema::stream::{self, CHAT_MARKS, CHAT_MESSAGES, EVENTS};
 
@@ -14,8 +14,9 @@ use crate::{
     config::Config,
     console::{self, visible},
     delivery::Delivery,
-    job::{event_change, message, read_mark},
+    job::{WriteError, event_change, message, read_mark},
     moderators::Moderators,
+    verdict::Failure,
 };
 
 /// Which.
@@ -31,7 +32,7 @@ enum Stays {
     /// It can not be stored; the others may be.
     Unstorable(String),
     /// Nothing can be stored now.
-    Away(StoreError),
+    Away(WriteError),
 }
 
 pub(super) async fn run(config: &Config, broker: &Broker, arguments: &Arguments) -> anyhow::Result<Conclusion> {
@@ -88,7 +89,7 @@ impl Redrive {
         let entry =
             message::read(delivery).map_err(|reason| Stays::Unstorable(format!("still {}", reason.as_str())))?;
         // A role that was claimed then, or is claimed in a letter that was never judged, is asked for now.
-        let checked = self.moderators.check(&[entry]).await.map_err(Stays::of)?;
+        let checked = self.moderators.check(&[entry]).await.map_err(WriteError::Roles).map_err(Stays::of)?;
         let Some(entry) = checked.into_iter().next() else { return Ok(()) };
         match self.store.redrive(&entry).await.map_err(Stays::of)? {
             // Of a message that stands at a lower seq nothing is missing.
@@ -113,10 +114,11 @@ impl Redrive {
 }
 
 impl Stays {
-    fn of(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable(_) => Self::Away(error),
-            StoreError::Refused(_) | StoreError::Corrupt { .. } => Self::Unstorable(error.to_string()),
+    fn of(error: impl Into<WriteError>) -> Self {
+        let error = error.into();
+        match Failure::from(&error) {
+            Failure::Unavailable | Failure::NotAsked => Self::Away(error),
+            Failure::Refused => Self::Unstorable(error.to_string()),
         }
     }
 }

@@ -12,7 +12,7 @@ use schema::{
 };
 use uuid::Uuid;
 
-use super::Job;
+use super::{Job, WriteError};
 use crate::{delivery::Delivery, verdict::Reason};
 
 /// Writes the history of events.
@@ -45,7 +45,7 @@ impl Job for EventChangeJob {
         read(delivery)
     }
 
-    async fn write(&self, items: &[Option<EventChange>]) -> Result<Vec<Outcome>, StoreError> {
+    async fn write(&self, items: &[Option<EventChange>]) -> Result<Vec<Outcome>, WriteError> {
         for change in items.iter().flatten() {
             self.store.write_event_change(change).await?;
         }

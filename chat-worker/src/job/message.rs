@@ -19,7 +19,7 @@ use schema::{
 };
 use uuid::Uuid;
 
-use super::Job;
+use super::{Job, WriteError};
 use crate::{
     delivery::Delivery, high_water::HighWater, moderators::Moderators, moved::Hints, report::Reporter, verdict::Reason,
 };
@@ -54,12 +54,13 @@ impl Job for MessageJob {
         read(delivery)
     }
 
-    async fn write(&self, items: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
+    async fn write(&self, items: &[Entry]) -> Result<Vec<Outcome>, WriteError> {
         self.high_water.cover(items.iter().map(|entry| entry.seq).max().unwrap_or(0)).await?;
         if items.iter().any(|entry| entry.is_moderator) {
-            return self.store.write(&self.moderators.check(items).await?).await;
+            let checked = self.moderators.check(items).await.map_err(WriteError::Roles)?;
+            return Ok(self.store.write(&checked).await?);
         }
-        self.store.write(items).await
+        Ok(self.store.write(items).await?)
     }
 
     async fn skip(&self, delivery: &Delivery) -> Result<(), StoreError> {

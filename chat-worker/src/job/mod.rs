@@ -10,7 +10,27 @@ use chat_store::{Outcome, StoreError};
 use schema::problem::Code;
 use uuid::Uuid;
 
-use crate::{delivery::Delivery, verdict::Reason};
+use crate::{delivery::Delivery, verdict::{Failure, Reason}};
+
+/// Why a write brought nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The store's own reason.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store was not asked: who runs a room is not known, because PostgreSQL does not say.
+    #[error("who runs the room is not known: {0}")]
+    Roles(#[source] sqlx::Error),
+}
+
+impl From<&WriteError> for Failure {
+    fn from(error: &WriteError) -> Self {
+        match error {
+            WriteError::Store(error) => Self::from(error),
+            WriteError::Roles(_) => Self::NotAsked,
+        }
+    }
+}
 
 /// The work on one stream. Every write may be made again at any time, by any worker, in any order.
 pub trait Job: std::fmt::Debug + Send + Sync + 'static {
@@ -28,7 +48,7 @@ pub trait Job: std::fmt::Debug + Send + Sync + 'static {
     fn read(&self, delivery: &Delivery) -> Result<Self::Item, Reason>;
 
     /// Writes messages of one lane; one outcome each, in their order.
-    fn write(&self, items: &[Self::Item]) -> impl Future<Output = Result<Vec<Outcome>, StoreError>> + Send;
+    fn write(&self, items: &[Self::Item]) -> impl Future<Output = Result<Vec<Outcome>, WriteError>> + Send;
 
     /// Writes that there is nothing to show at this seq.
     fn skip(&self, delivery: &Delivery) -> impl Future<Output = Result<(), StoreError>> + Send;

@@ -6,7 +6,7 @@ use chat_store::{MessageStore, Outcome, ReadMark, StoreError};
 use schema::{mark::Mark, problem::Code, stream, subject::MarkSubject};
 use uuid::Uuid;
 
-use super::Job;
+use super::{Job, WriteError};
 use crate::{delivery::Delivery, moved::Hints, verdict::Reason};
 
 /// Writes marks.
@@ -35,7 +35,7 @@ impl Job for ReadMarkJob {
         read(delivery)
     }
 
-    async fn write(&self, items: &[ReadMark]) -> Result<Vec<Outcome>, StoreError> {
+    async fn write(&self, items: &[ReadMark]) -> Result<Vec<Outcome>, WriteError> {
         self.store.write_marks(items).await?;
         Ok(vec![Outcome::Stored; items.len()])
     }

@@ -133,3 +133,26 @@ async fn its_author_and_who_runs_the_room_delete_a_message(pool: PgPool) {
     }
     assert!(scene.dead().await.is_empty());
 }
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_role_that_nobody_can_tell_keeps_back_the_deletion_and_nothing_else(pool: PgPool) {
+    let scene = Scene::new(pool.clone()).await;
+    let worker = scene.worker().await;
+    let (room, owner, member, message) = room(&scene, &pool).await;
+    scene.settled(CHAT_MESSAGES).await;
+    sqlx::query("ALTER TABLE room_members RENAME TO away").execute(&pool).await.unwrap();
+    publish(&scene, owner, true, &delete(room, owner, message)).await;
+    eventually("it was tried three times", async || {
+        assert!(worker.report().await.is_ready, "the store is there");
+        (scene.consumer(CHAT_MESSAGES).await.delivered.consumer_sequence >= 4).then_some(())
+    })
+    .await;
+    let elsewhere = RoomId::random();
+    let other = scene.say(elsewhere, "hi").await;
+    scene.stored(elsewhere, &[other.seq]).await;
+    assert_eq!(content(&scene, room, member, message).await.as_deref(), Some("mine"));
+    sqlx::query("ALTER TABLE away RENAME TO room_members").execute(&pool).await.unwrap();
+    scene.settled(CHAT_MESSAGES).await;
+    assert_eq!(content(&scene, room, member, message).await, None);
+    assert!(scene.dead().await.is_empty());
+}

@@ -17,7 +17,7 @@ use chat_worker::{
     breaker::Breaker,
     dead_letter::NotBuried,
     delivery::Delivery,
-    job::Job,
+    job::{Job, WriteError},
     lane::{BYTES_MAX, Item, Lanes, Work},
     settle::{Answer, Keeper, Settler},
     streams::StreamsError,
@@ -125,13 +125,13 @@ impl Job for SimulatedJob {
         Ok(Row { room: room(delivery), seq: delivery.seq, created_at, deliveries: delivery.deliveries })
     }
 
-    async fn write(&self, items: &[Row]) -> Result<Vec<Outcome>, StoreError> {
+    async fn write(&self, items: &[Row]) -> Result<Vec<Outcome>, WriteError> {
         let life = &self.0;
         life.wait().await;
         // An innocent message must not be refused alone so often that it is given up.
         let may_fail = items.iter().all(|row| row.deliveries < ALONE_FROM);
         if may_fail && life.world.fate.fault(15) {
-            return Err(StoreError::Refused("before the write".into()));
+            return Err(StoreError::Refused("before the write".into()).into());
         }
         let is_half = may_fail && life.world.fate.fault(10);
         let count = if is_half { items.len() / 2 } else { items.len() };
@@ -142,7 +142,7 @@ impl Job for SimulatedJob {
         }
         life.wait().await;
         if is_half || (may_fail && life.world.fate.fault(10)) {
-            return Err(StoreError::Refused("after the write".into()));
+            return Err(StoreError::Refused("after the write".into()).into());
         }
         Ok(vec![Outcome::Stored; items.len()])
     }
