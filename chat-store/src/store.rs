@@ -20,6 +20,9 @@ pub trait MessageStore: Send + Sync + 'static {
     /// their order. Many at once cost little more than one. When it answers with an error, any part may have been written: write all again.
     async fn write(&self, entries: &[Entry]) -> Result<Vec<Outcome>, StoreError>;
 
+    /// Whether entries of many rooms in one call of [`Self::write`] cost it much less than a call for each room.
+    fn writes_rooms_together(&self) -> bool;
+
     /// Writes that `seq` of `room` can not be shown (it does not decode, or was refused).
     async fn write_skip(&self, room: RoomId, seq: u64, logged_at: Timestamp) -> Result<(), StoreError>;
 

@@ -28,6 +28,7 @@ pub mod report;
 pub mod serve;
 pub mod settle;
 pub mod streams;
+pub mod together;
 pub mod trace;
 pub mod trying;
 pub mod verdict;

@@ -163,7 +163,7 @@ impl<J: Job, K: Keeper> Settler<J, K> {
         };
         let outcome = {
             let _place = self.writes.acquire().await;
-            let writing = self.job.write(std::slice::from_ref(&item));
+            let writing = self.job.write_alone(std::slice::from_ref(&item));
             self.write(1, writing).await.pop().unwrap_or(Err(Failure::Refused))
         };
         let answer = self.conclude(delivery, &item, outcome).await;

@@ -5,8 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_nats::jetstream::{self, kv};
+use async_nats::jetstream::{self, kv, stream};
 use chat_store::{MessageStore, StoreError};
+use ops::mutant::{self, Mutant};
 use schema::stream::{EnsureError, Sizes};
 use tokio::sync::Mutex;
 
@@ -34,6 +35,8 @@ pub enum StreamsError {
     Bucket(#[from] jetstream::context::CreateKeyValueError),
 }
 
+/// How long the log of [`Mutant::ShortLog`] keeps what is said.
+const SHORT: Duration = Duration::from_secs(2);
 /// Two consumers that lose the same connection ask once.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -51,6 +54,11 @@ impl Streams {
         }
         let high_water = self.store.high_water().await.map_err(StreamsError::HighWater)?;
         schema::stream::ensure_all(&self.js, self.sizes, high_water).await?;
+        if mutant::is(Mutant::ShortLog) {
+            let log = schema::stream::chat_messages(self.sizes);
+            let short = stream::Config { max_age: SHORT, duplicate_window: SHORT, ..log };
+            schema::stream::ensure(&self.js, short).await?;
+        }
         self.js.create_or_update_key_value(bucket(self.sizes)).await?;
         *ensured_at = Some(Instant::now());
         Ok(())

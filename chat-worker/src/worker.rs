@@ -37,6 +37,7 @@ use crate::{
     report::Reporter,
     settle::{OnBroker, Settler},
     streams::Streams,
+    together::Together,
     trying::Marks,
 };
 
@@ -97,6 +98,7 @@ impl Worker {
             reporter,
             hints: hints.clone(),
             high_water: Arc::clone(&high_water),
+            together: Together::new(Arc::clone(store), Arc::clone(&high_water)),
             moderators: Moderators::new(pg.clone()),
         };
         let pulling = [

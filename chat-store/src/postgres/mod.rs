@@ -52,6 +52,11 @@ impl MessageStore for PostgresStore {
         batch::write(&self.pool, entries).await
     }
 
+    /// One statement, and one wait for the disk, for all that is new.
+    fn writes_rooms_together(&self) -> bool {
+        true
+    }
+
     async fn write_skip(&self, room: RoomId, seq: u64, logged_at: Timestamp) -> Result<(), StoreError> {
         log::write_skip(&self.pool, room, seq, logged_at).await
     }

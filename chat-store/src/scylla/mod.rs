@@ -75,6 +75,11 @@ impl MessageStore for ScyllaStore {
         write::write(self, entries).await
     }
 
+    /// Rooms are partitions, and a call waits for the slowest of them.
+    fn writes_rooms_together(&self) -> bool {
+        false
+    }
+
     async fn write_skip(&self, room: RoomId, seq: u64, logged_at: Timestamp) -> Result<(), StoreError> {
         write::write_skip(self, room, seq, logged_at).await
     }

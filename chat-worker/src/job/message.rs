@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 use super::{Job, WriteError};
 use crate::{
-    delivery::Delivery, high_water::HighWater, moderators::Moderators, moved::Hints, report::Reporter, verdict::Reason,
+    delivery::Delivery, high_water::HighWater, moderators::Moderators, moved::Hints, report::Reporter, together::Together,
+    verdict::Reason,
 };
 
 /// Stores log frames and tells the gateways they came from.
@@ -34,6 +35,8 @@ pub struct MessageJob {
     pub hints: Hints,
     /// How far the log is stored, or about to be.
     pub high_water: Arc<HighWater>,
+    /// Writes what many rooms say at once.
+    pub together: Together,
     /// Who runs which room.
     pub moderators: Moderators,
 }
@@ -55,12 +58,20 @@ impl Job for MessageJob {
     }
 
     async fn write(&self, items: &[Entry]) -> Result<Vec<Outcome>, WriteError> {
-        self.high_water.cover(items.iter().map(|entry| entry.seq).max().unwrap_or(0)).await?;
+        // A change takes a transaction of its own, for which other rooms need not wait.
+        let is_quick = items.iter().all(|entry| entry.body.target().is_none());
+        if is_quick && self.store.writes_rooms_together() {
+            return Ok(self.together.write(items).await?);
+        }
+        self.write_alone(items).await
+    }
+
+    async fn write_alone(&self, items: &[Entry]) -> Result<Vec<Outcome>, WriteError> {
         if items.iter().any(|entry| entry.is_moderator) {
             let checked = self.moderators.check(items).await.map_err(WriteError::Roles)?;
-            return Ok(self.store.write(&checked).await?);
+            return Ok(self.together.write_alone(&checked).await?);
         }
-        Ok(self.store.write(items).await?)
+        Ok(self.together.write_alone(items).await?)
     }
 
     async fn skip(&self, delivery: &Delivery) -> Result<(), StoreError> {

@@ -50,6 +50,11 @@ pub trait Job: std::fmt::Debug + Send + Sync + 'static {
     /// Writes messages of one lane; one outcome each, in their order.
     fn write(&self, items: &[Self::Item]) -> impl Future<Output = Result<Vec<Outcome>, WriteError>> + Send;
 
+    /// The same, in no company: one of them may be what takes the store or the worker down.
+    fn write_alone(&self, items: &[Self::Item]) -> impl Future<Output = Result<Vec<Outcome>, WriteError>> + Send {
+        self.write(items)
+    }
+
     /// Writes that there is nothing to show at this seq.
     fn skip(&self, delivery: &Delivery) -> impl Future<Output = Result<(), StoreError>> + Send;
 

@@ -15,6 +15,7 @@ mod process;
 mod simulation;
 mod storing;
 mod suspects;
+mod together;
 mod unreliable;
 mod verify;
 mod world;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chat_worker::together::ENTRIES_MAX;
 use futures_util::future::join_all;
 use schema::{
     clock::Timestamp,
@@ -97,7 +98,7 @@ async fn fifty_rooms_do_not_wait_for_each_other(pool: PgPool) {
     // Every write is held until all fifty are at it, so this passes only if they are in flight together.
     scene.faults.on_write(|_| Some(Fault::Held));
     let _worker = scene.worker_unready().await;
-    eventually("fifty writes in flight", async || (scene.faults.groups().len() == 50).then_some(())).await;
+    eventually("fifty rooms in flight", async || (scene.faults.groups().concat().len() == 50).then_some(())).await;
     scene.faults.release();
     scene.settled(CHAT_MESSAGES).await;
 }
@@ -143,7 +144,7 @@ async fn a_room_is_written_in_order_and_in_groups(pool: PgPool) {
     }
     let groups = scene.faults.groups();
     assert!(groups.len() < 1_000, "what comes while a room is written is gathered");
-    assert!(groups.iter().all(|group| group.len() <= 32));
+    assert!(groups.iter().all(|group| group.len() <= ENTRIES_MAX));
     assert!(reports.messages < 1_000, "reports are gathered too");
     scene.settled(CHAT_MESSAGES).await;
 }
@@ -155,6 +156,7 @@ async fn a_held_write_holds_nothing_but_its_room(pool: PgPool) {
     let (stuck, free) = (RoomId::random(), RoomId::random());
     scene.faults.on_write(move |entries| (entries[0].room_id == stuck).then_some(Fault::Held));
     let held = scene.say(stuck, "held").await;
+    eventually("it is being written", async || (scene.faults.attempts(held.seq).len() == 1).then_some(())).await;
     let others = join_all((0..20).map(|_| scene.say(free, "hi"))).await;
     scene.stored(free, &others.iter().map(|said| said.seq).collect::<Vec<_>>()).await;
     // Held for longer than the broker waits for an ack: it is told of the progress, and delivers once.

@@ -116,6 +116,10 @@ impl MessageStore for UnreliableStore {
         Ok(outcomes)
     }
 
+    fn writes_rooms_together(&self) -> bool {
+        self.inner.writes_rooms_together()
+    }
+
     async fn write_skip(&self, room: RoomId, seq: u64, logged_at: Timestamp) -> Result<(), StoreError> {
         self.faults.check_up()?;
         self.inner.write_skip(room, seq, logged_at).await

@@ -56,7 +56,6 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let rates = beside(arguments, plan.clone(), async |stack| measure(stack, arguments).await).await?;
     let millis = match arguments.store {
         Store::Postgres => {
-            let plan = plan.env("chat-worker", "DATABASE_POOL_MAX", parallel::CONNECTIONS);
             beside(arguments, plan, async |stack| parallel::measure(stack).await).await?
         }
         Store::Scylla => [Vec::new(), Vec::new()],

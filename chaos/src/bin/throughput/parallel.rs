@@ -13,9 +13,6 @@ use tokio::time::interval;
 
 use super::backlog;
 
-/// Connections of the worker to PostgreSQL. With its default, 25, half of the rooms would wait for the other half: in the
-/// pool, and not for each other.
-pub(super) const CONNECTIONS: &str = "60";
 const ROOMS: u32 = 50;
 const ROUNDS: usize = 9;
 /// These open the connections.
