@@ -128,6 +128,18 @@ pub(crate) async fn unread(people: &[Person], evidence: &Evidence) -> Result<Vec
     Ok(violations)
 }
 
+/// What workers said of messages that left the log unstored. The operators' check finds only what is missing when it asks;
+/// a worker says so once, when it finds it.
+pub(crate) fn aged_out(logs: &[String]) -> Result<Vec<Violation>> {
+    let mut violations = Vec::new();
+    for log in logs {
+        let said = std::fs::read_to_string(log).with_context(|| format!("cannot read {log}"))?;
+        let told = said.lines().filter(|line| line.contains(r#""newly_lost":"#));
+        violations.extend(told.map(|line| broken(Rule::A9, line.to_owned())));
+    }
+    Ok(violations)
+}
+
 /// What the operators' check found, under the promise it is about.
 pub(crate) fn verified(report: &Value) -> Vec<Violation> {
     let findings = report.get("findings").and_then(Value::as_array).into_iter().flatten();

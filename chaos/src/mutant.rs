@@ -21,7 +21,7 @@ struct Mutant {
 /// Whether a bug shows is a matter of chance: one that does not is given another.
 const TRIES: u64 = 2;
 
-const MUTANTS: [Mutant; 15] = [
+const MUTANTS: [Mutant; 17] = [
     Mutant {
         name: "ack-before-write",
         faults: &[Kind::HoldWorkersStore, Kind::KillWorkers],
@@ -49,6 +49,8 @@ const MUTANTS: [Mutant; 15] = [
     Mutant { name: "duplicate-replay", faults: &[Kind::KillGateway, Kind::DropSockets], breaks: &[Rule::A5] },
     Mutant { name: "page-out-of-order", faults: &[Kind::Poison], breaks: &[Rule::A4] },
     Mutant { name: "late-post-is-refused", faults: &[Kind::HoldApiNats, Kind::KillNats], breaks: &[Rule::A2] },
+    Mutant { name: "late-try-is-another", faults: &[Kind::HoldApiNats, Kind::KillNats], breaks: &[Rule::A3] },
+    Mutant { name: "short-log", faults: &[Kind::KillWorkers, Kind::HoldWorkersStore], breaks: &[Rule::A9] },
 ];
 
 /// Runs every mutant, or those of these names; answers the names of those that nobody caught.

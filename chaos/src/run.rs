@@ -162,6 +162,7 @@ async fn conclude(
     let verified: Value = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("verify: {}", String::from_utf8_lossy(&output.stderr)))?;
     violations.extend(audit::verified(&verified));
+    violations.extend(audit::aged_out(&scene.house.stack.logs_of(&["chat-worker"])?)?);
     let notes = scene.notes.lock();
     let mut messages = BTreeMap::new();
     let intents = || evidence.ledgers.iter().flat_map(|ledger| &ledger.intents);

@@ -64,6 +64,11 @@ pub enum Mutant {
     /// The api says that nothing was said when an answer of the log is a little late. A2: takes a NATS that is slow,
     /// stopped for a while or killed while messages are posted.
     LatePostIsRefused,
+    /// The api's next try of a message that has no answer yet is another message, and then it asks no more. A3: takes a
+    /// NATS that is slow or stopped for a while, and callers who do not post again what is `unknown`.
+    LateTryIsAnother,
+    /// The log keeps for two seconds what it should keep for days. A9: takes workers that are away for longer.
+    ShortLog,
 }
 
 /// Whether this bug is to be there.

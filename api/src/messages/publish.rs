@@ -17,7 +17,7 @@ use ops::{
     log_health::is_new,
     mutant::{self, Mutant},
 };
-use schema::{header, problem::Code, subject::ChatSubject};
+use schema::{header, id::MessageId, problem::Code, subject::ChatSubject};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{error::ApiError, state::AppState};
@@ -66,6 +66,9 @@ pub(super) async fn publish(
                 // Without a connection it would only wait in a queue, and be sent when nobody expects it; over a new one
                 // it might get a number that was given before.
                 if state.broker.is_connected() && state.log.is_open() {
+                    if mutant::is(Mutant::LateTryIsAnother) && !waiting.is_empty() {
+                        return Err(publish_another(state, subject, headers, &body).await);
+                    }
                     headers.insert(header::TIMINGLE_PUBLISHED, state.clock.now().to_string());
                     let published =
                         state.broker.js.publish_with_headers(subject.to_string(), headers.clone(), body.clone()).await;
@@ -74,6 +77,16 @@ pub(super) async fn publish(
             }
         }
     }
+}
+
+/// [`Mutant::LateTryIsAnother`].
+async fn publish_another(state: &AppState, subject: ChatSubject, mut headers: HeaderMap, body: &Bytes) -> ApiError {
+    let other = MessageId::random().to_string();
+    let id = headers.get(header::NATS_MSG_ID).map_or_else(|| other.clone(), ToString::to_string);
+    headers.insert(header::NATS_MSG_ID, other.as_str());
+    let body = String::from_utf8_lossy(body).replace(&id, &other);
+    drop(state.broker.js.publish_with_headers(subject.to_string(), headers, body.into()).await);
+    unknown()
 }
 
 /// The log's answer, if the number in it is the message's alone; the log had given all up to `above` before.
