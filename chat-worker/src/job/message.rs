@@ -21,8 +21,8 @@ use uuid::Uuid;
 
 use super::{Job, WriteError};
 use crate::{
-    delivery::Delivery, high_water::HighWater, moderators::Moderators, moved::Hints, report::Reporter, together::Together,
-    verdict::Reason,
+    delivery::Delivery, high_water::HighWater, moderators::Moderators, moved::Hints, report::Reporter,
+    together::Together, verdict::Reason,
 };
 
 /// Stores log frames and tells the gateways they came from.

@@ -10,7 +10,10 @@ use chat_store::{Outcome, StoreError};
 use schema::problem::Code;
 use uuid::Uuid;
 
-use crate::{delivery::Delivery, verdict::{Failure, Reason}};
+use crate::{
+    delivery::Delivery,
+    verdict::{Failure, Reason},
+};
 
 /// Why a write brought nothing.
 #[derive(Debug, thiserror::Error)]

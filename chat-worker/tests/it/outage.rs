@@ -44,7 +44,9 @@ async fn a_write_that_fails_is_made_again_later_and_later(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let _worker = scene.worker().await;
     let (sick, well) = (RoomId::random(), RoomId::random());
-    scene.faults.on_write(move |entries| entries.iter().any(|entry| entry.room_id == sick).then_some(Fault::Unavailable));
+    scene
+        .faults
+        .on_write(move |entries| entries.iter().any(|entry| entry.room_id == sick).then_some(Fault::Unavailable));
     let failing = scene.say(sick, "not yet").await;
     let tries = eventually("three tries", async || {
         let tries = scene.faults.attempts(failing.seq);

@@ -55,9 +55,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let plan = Plan::new(&arguments.folder).ports(Ports::Auto).store(arguments.store).binaries(binaries);
     let rates = beside(arguments, plan.clone(), async |stack| measure(stack, arguments).await).await?;
     let millis = match arguments.store {
-        Store::Postgres => {
-            beside(arguments, plan, async |stack| parallel::measure(stack).await).await?
-        }
+        Store::Postgres => beside(arguments, plan, async |stack| parallel::measure(stack).await).await?,
         Store::Scylla => [Vec::new(), Vec::new()],
     };
     Ok(std::fs::write(&arguments.report, serde_json::to_vec(&(rates, millis))?)?)
