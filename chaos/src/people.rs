@@ -222,8 +222,10 @@ impl World {
                     let item: Item = answer.expect(201)?;
                     told = Told::Said(item.id, item.seq);
                 }
-                // Some take a refusal at its word: else nobody would see that it was said nevertheless.
+                // Some are content with that: else nobody would see that what was refused was said nevertheless, and what
+                // nobody knew of twice.
                 Some(answer) if tries == 1 && n.is_multiple_of(2) && is_refusal(&answer) => told = Told::Refused,
+                Some(answer) if tries == 1 && !n.is_multiple_of(2) && is_unknown(&answer) => {}
                 _ => {
                     sleep(AGAIN_AFTER).await;
                     continue;
@@ -323,4 +325,9 @@ impl World {
 /// Whether an answer says that nothing was said.
 fn is_refusal(answer: &Answer) -> bool {
     matches!(answer.status, 429 | 503) && answer.body.get("code").is_some_and(|code| code != "unknown")
+}
+
+/// Whether an answer says that nobody knows.
+fn is_unknown(answer: &Answer) -> bool {
+    answer.body.get("code").is_some_and(|code| code == "unknown")
 }
