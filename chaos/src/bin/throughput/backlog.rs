@@ -22,8 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long the worker may take for all of it.
 const STORED_WITHIN: Duration = Duration::from_mins(5);
 
-/// Says so many things, in so many rooms that are new.
-pub(super) async fn publish(js: &jetstream::Context, messages: u32, rooms: u32) -> Result<()> {
+/// Says so many things, in so many rooms that are new; answers the last one's seq.
+pub(super) async fn publish(js: &jetstream::Context, messages: u32, rooms: u32) -> Result<u64> {
     let rooms: Vec<_> = (0..rooms).map(|_| RoomId::random()).collect();
     let sender = UserId::random();
     let gateway = GatewayId::parse("bench").context("a name for a gateway")?;
@@ -44,34 +44,32 @@ pub(super) async fn publish(js: &jetstream::Context, messages: u32, rooms: u32) 
     });
     futures_util::stream::iter(said)
         .map(|(subject, headers, body)| async {
-            js.publish_with_headers(subject, headers, body).await?.await?;
-            anyhow::Ok(())
+            anyhow::Ok(js.publish_with_headers(subject, headers, body).await?.await?.sequence)
         })
         .buffer_unordered(UNANSWERED)
-        .try_collect::<()>()
+        .try_fold(0, async |last, seq| Ok(last.max(seq)))
         .await
 }
 
-/// Starts the worker; how many messages a second it stores, from the first acknowledged one to the last.
+/// Starts the worker; how many messages a second it stores, from the first that it has in hand to the last.
 pub(super) async fn drain_rate(js: &jetstream::Context, stack: &Stack, worker: &str) -> Result<f64> {
     let last = js.get_stream(CHAT_MESSAGES).await?.cached_info().state.last_sequence;
     let starting = stack.restart(worker);
     let draining = async {
         let mut looks = interval(LOOK_EVERY);
-        let mut begun: Option<(Instant, u64)> = None;
-        let before = floor(js).await?;
+        let before = stream::ask_worker(js, CHAT_MESSAGES).await?;
+        let stored = u32::try_from(last - before.ack_floor.stream_sequence).context("fewer than that")?;
+        let mut begun = None;
         let deadline = Instant::now() + STORED_WITHIN;
         while Instant::now() < deadline {
             looks.tick().await;
-            let floor = floor(js).await?;
-            let (at, from) = match begun {
-                None if floor > before => *begun.insert((Instant::now(), floor)),
-                None => continue,
-                Some(begun) => begun,
-            };
-            if floor >= last {
-                let stored = u32::try_from(last - from).context("fewer than that")?;
-                return Ok(f64::from(stored) / at.elapsed().as_secs_f64());
+            let found = stream::ask_worker(js, CHAT_MESSAGES).await?;
+            if found.delivered.consumer_sequence == before.delivered.consumer_sequence {
+                continue;
+            }
+            let begun = *begun.get_or_insert_with(Instant::now);
+            if found.ack_floor.stream_sequence >= last {
+                return Ok(f64::from(stored) / begun.elapsed().as_secs_f64());
             }
         }
         bail!("the worker has not stored all of it within {STORED_WITHIN:?}")

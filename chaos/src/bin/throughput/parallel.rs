@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use async_nats::jetstream;
 use chaos::evidence::operator;
-use schema::stream::CHAT_MESSAGES;
 use scripts::{console, stack::Stack};
 use sqlx::PgPool;
 use tokio::time::interval;
@@ -51,8 +50,7 @@ async fn rounds(js: &jetstream::Context) -> Result<Vec<f64>> {
 
 async fn round(js: &jetstream::Context) -> Result<f64> {
     let began = Instant::now();
-    backlog::publish(js, ROOMS, ROOMS).await?;
-    let last = js.get_stream(CHAT_MESSAGES).await?.cached_info().state.last_sequence;
+    let last = backlog::publish(js, ROOMS, ROOMS).await?;
     let mut looks = interval(LOOK_EVERY);
     while backlog::floor(js).await? < last {
         ensure!(began.elapsed() < STORED_WITHIN, "the worker has not stored {ROOMS} messages within {STORED_WITHIN:?}");
