@@ -89,7 +89,8 @@ pub trait MessageStore: Send + Sync + 'static {
     /// The greatest seq ever stored; 0 for a new store.
     async fn high_water(&self) -> Result<u64, StoreError>;
 
-    /// Raises the high-water mark to `seq`; never lowers it.
+    /// Raises the high-water mark to `seq`; never lowers it. What is written after that is never there without it, but
+    /// it may be gone after a crash that nothing written survived.
     async fn raise_high_water(&self, seq: u64) -> Result<(), StoreError>;
 
     /// Answers when the store does.

@@ -21,7 +21,7 @@ pub struct HighWater {
     store: Arc<dyn MessageStore>,
     /// The greatest seq this process was about to store.
     wanted: AtomicU64,
-    /// Up to which the store's mark is known to stand.
+    /// Up to which the store's mark is known to stand; see [`Self::under`].
     raised: AtomicU64,
     /// One raise at a time.
     raising: Mutex<()>,
@@ -64,6 +64,15 @@ impl HighWater {
         Ok(())
     }
 
+    /// Does a write that is covered. Unless it goes well, nobody knows whether the mark still stands, and what comes next
+    /// raises it again: a PostgreSQL that crashed comes back without a raise that no row has followed.
+    pub async fn under<T>(&self, writing: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let mut doubt = Doubt { raised: Some(&self.raised) };
+        let written = writing.await?;
+        doubt.raised = None;
+        Ok(written)
+    }
+
     fn covers(&self, seq: u64) -> bool {
         self.raised.load(Ordering::Acquire) >= seq
     }
@@ -93,6 +102,19 @@ impl HighWater {
     /// By how many numbers the log is behind; 0 = it is not.
     pub fn behind(&self) -> u64 {
         self.behind.load(Ordering::Acquire)
+    }
+}
+
+/// Forgets that the mark was raised, when a write ends without an answer too.
+struct Doubt<'a> {
+    raised: Option<&'a AtomicU64>,
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if let Some(raised) = self.raised {
+            raised.store(0, Ordering::Release);
+        }
     }
 }
 

@@ -4,21 +4,27 @@
 //! meanwhile waits for the next turn, so it is the raise that gathers: a quiet worker waits for nothing, and many calls
 //! are on their way at once.
 //!
-//! The price is that the rooms of one call are done at the same time. A call that the store refuses is made again for
-//! each room by itself, so that only the room suffers whose fault it is.
+//! The price is that the rooms of one call are done at the same time. A call that the store refuses, or that takes long,
+//! is made again for each room by itself. (Not of help when the store is at the first one still: what the rooms share
+//! then is a wait for a row that somebody else has locked.)
 
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
 use chat_store::{Entry, MessageStore, Outcome, StoreError};
 use parking_lot::Mutex;
-use tokio::sync::{Mutex as Turn, oneshot};
+use tokio::{
+    sync::{Mutex as Turn, oneshot},
+    time::timeout,
+};
 
 use crate::high_water::HighWater;
 
 /// The most entries of one call.
 pub const ENTRIES_MAX: usize = 256;
 /// The most bytes of one call.
-const BYTES_MAX: usize = 256 * 1024;
+pub const BYTES_MAX: usize = 256 * 1024;
+/// A call that takes longer is given up, and each room goes on by itself: one of them may wait for something of its own.
+const TOGETHER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Writes for many rooms.
 pub struct Together {
@@ -67,7 +73,7 @@ impl Together {
     /// Writes entries by themselves.
     pub async fn write_alone(&self, entries: &[Entry]) -> Result<Vec<Outcome>, StoreError> {
         self.high_water.cover(greatest_of(entries)).await?;
-        self.store.write(entries).await
+        self.high_water.under(self.store.write(entries)).await
     }
 
     /// When it is its turn: takes and covers those that wait longest, unless this one was taken meanwhile.
@@ -79,6 +85,7 @@ impl Together {
         Some((groups, covered))
     }
 
+    /// Answers them all, or, if each of many is to be tried by itself, none.
     async fn write_groups(&self, groups: Vec<Group>, covered: Result<(), StoreError>) {
         let (mut entries, mut answers) = (Vec::new(), Vec::new());
         for group in groups {
@@ -86,7 +93,15 @@ impl Together {
             entries.extend(group.entries);
         }
         let written = match covered {
-            Ok(()) => self.store.write(&entries).await,
+            Ok(()) => {
+                let writing = self.high_water.under(self.store.write(&entries));
+                if answers.len() == 1 {
+                    writing.await
+                } else {
+                    let Ok(written) = timeout(TOGETHER_WITHIN, writing).await else { return };
+                    written
+                }
+            }
             Err(error) => Err(error),
         };
         // Nobody listens whose lane gave up meanwhile.
@@ -103,7 +118,6 @@ impl Together {
                 }
             }
             refused => {
-                // Of many, each is tried by itself when its answer is dropped.
                 if let Ok([(_, answer)]) = <[_; 1]>::try_from(answers) {
                     drop(answer.send(refused));
                 }
@@ -120,12 +134,15 @@ impl Waiting {
         number
     }
 
+    /// Whether this one still waits: they go in their order.
     fn has(&self, number: u64) -> bool {
-        self.groups.iter().any(|group| group.number == number)
+        self.groups.front().is_some_and(|first| first.number <= number)
     }
 
     /// As many as fit into one call, if `number` is still among those that wait.
     fn take(&mut self, number: u64) -> Option<Vec<Group>> {
+        // Whose lane gave up is delivered again.
+        self.groups.retain(|group| !group.answer.is_closed());
         if !self.has(number) {
             return None;
         }

@@ -18,7 +18,8 @@ pub(super) async fn read(pool: &Pool) -> Result<u64, StoreError> {
 /// Raises the mark; a lower one changes nothing.
 ///
 /// It does not wait for the disk. Whatever is stored after this answered is committed after it, and PostgreSQL's log
-/// reaches the disk in the order of its commits: no row survives a power loss that the mark does not.
+/// reaches the disk in the order of its commits: no row survives a crash that the mark does not. The mark alone may not:
+/// after a write that failed it has to be raised again.
 pub(super) async fn raise(pool: &Pool, seq: u64) -> Result<(), StoreError> {
     sqlx::query(
         "WITH not_awaited AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use chat_store::{MessageStore, StoreError, postgres::PostgresStore, scylla::ScyllaStore};
-use sqlx::postgres::PgPoolOptions;
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 
 use crate::stores::Store;
 
@@ -24,6 +27,17 @@ pub(crate) async fn the_mark_only_rises(store: &Store) {
 pub(crate) async fn a_new_store_has_no_mark(store: &Store) {
     assert_eq!(store.high_water().await.unwrap(), 0);
     the_mark_only_rises(store).await;
+}
+
+/// Only the raise itself does not wait for the disk.
+pub(crate) async fn what_follows_a_raise_waits_for_the_disk(pool: &PgPool) {
+    let options = PgConnectOptions::clone(&pool.connect_options());
+    let pool = &PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+    // Tests' servers are told not to wait.
+    sqlx::query("SET synchronous_commit = on").execute(pool).await.unwrap();
+    PostgresStore::new(pool.clone()).raise_high_water(7).await.unwrap();
+    let (waits,): (String,) = sqlx::query_as("SHOW synchronous_commit").fetch_one(pool).await.unwrap();
+    assert_eq!(waits, "on");
 }
 
 pub(crate) async fn a_store_that_is_away_is_unavailable() {

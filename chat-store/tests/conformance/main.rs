@@ -161,6 +161,13 @@ mod own {
     }
 
     #[tokio::test]
+    async fn what_follows_a_raise_waits_for_the_disk() {
+        let database = crate::stores::Database::create().await;
+        crate::high_water::what_follows_a_raise_waits_for_the_disk(database.pool()).await;
+        database.drop().await;
+    }
+
+    #[tokio::test]
     async fn a_store_that_is_away_is_unavailable() {
         crate::high_water::a_store_that_is_away_is_unavailable().await;
     }

@@ -42,6 +42,10 @@ impl Database {
         Arc::new(PostgresStore::new(self.pool.clone()))
     }
 
+    pub(crate) const fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
     /// Removes it. After a failed case it stays, to be looked at.
     pub(crate) async fn drop(self) {
         self.pool.close().await;

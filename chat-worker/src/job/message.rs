@@ -78,7 +78,7 @@ impl Job for MessageJob {
         // A subject without a room has no log that could miss a number.
         let Some(room) = delivery.room() else { return Ok(()) };
         self.high_water.cover(delivery.seq).await?;
-        self.store.write_skip(room, delivery.seq, delivery.logged_at).await
+        self.high_water.under(self.store.write_skip(room, delivery.seq, delivery.logged_at)).await
     }
 
     fn saved(&self, delivery: &Delivery, entry: &Entry, seq: u64) {

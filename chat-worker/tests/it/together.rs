@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chat_store::{Entry, MessageStore, Outcome, StoreError, postgres::PostgresStore};
 use chat_worker::{
     high_water::HighWater,
-    together::{ENTRIES_MAX, Together},
+    together::{BYTES_MAX, ENTRIES_MAX, Together},
 };
 use futures_util::{FutureExt as _, future::join_all};
 use ops::clock::Clock;
@@ -35,7 +35,11 @@ impl Desk {
 
     /// One message in each of so many rooms, all at once, the first of them at seq 1: what each room was answered.
     async fn write(&self, rooms: u64) -> Vec<Result<Vec<Outcome>, StoreError>> {
-        join_all((1..=rooms).map(async |seq| self.together.write(&[entry(seq)]).await)).await
+        self.write_all((1..=rooms).map(entry)).await
+    }
+
+    async fn write_all(&self, entries: impl Iterator<Item = Entry>) -> Vec<Result<Vec<Outcome>, StoreError>> {
+        join_all(entries.map(async |entry| self.together.write(&[entry]).await)).await
     }
 
     /// The sizes of the calls that were made.
@@ -45,8 +49,12 @@ impl Desk {
 }
 
 fn entry(seq: u64) -> Entry {
+    entry_of(seq, "hi")
+}
+
+fn entry_of(seq: u64, content: &str) -> Entry {
     let room_id = RoomId::random();
-    let Message { body, sender, .. } = Message::new(room_id, "hi");
+    let Message { body, sender, .. } = Message::new(room_id, content);
     Entry {
         room_id,
         seq,
@@ -78,6 +86,15 @@ async fn a_call_has_its_bounds(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_call_has_its_bytes(pool: PgPool) {
+    let desk = Desk::new(pool);
+    let long = "x".repeat(BYTES_MAX / 4);
+    assert!(desk.write_all((1..=8).map(|seq| entry_of(seq, &long))).await.iter().all(is_stored));
+    // Four are a little too much, because there is more in a body than what was said.
+    assert_eq!(desk.calls(), [1, 3, 3, 1]);
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn what_the_store_refuses_of_one_room_it_takes_of_the_others(pool: PgPool) {
     let desk = Desk::new(pool);
     desk.faults.on_write(|entries| entries.iter().any(|entry| entry.seq == 7).then_some(Fault::Refused));
@@ -93,6 +110,30 @@ async fn a_store_that_is_away_is_not_asked_again_for_each_room(pool: PgPool) {
     let answers = desk.write(50).await;
     assert!(answers.iter().all(|answer| matches!(answer, Err(StoreError::Unavailable(_)))));
     assert_eq!(desk.calls(), [1, 49]);
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_call_that_takes_long_keeps_no_room_waiting(pool: PgPool) {
+    let desk = Desk::new(pool);
+    desk.faults.on_write(|entries| (entries.len() > 1).then_some(Fault::Held));
+    assert!(desk.write(50).await.iter().all(is_stored));
+    assert_eq!(desk.calls()[..2], [1, 49]);
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn after_a_write_that_failed_the_mark_is_raised_again(pool: PgPool) {
+    let desk = Desk::new(pool.clone());
+    assert!(desk.write(50).await.iter().all(is_stored));
+    for fault in [Fault::Unavailable, Fault::Held] {
+        // As after a crash that took the last raise, and with it the write that was to follow.
+        sqlx::query("UPDATE log_high_water SET seq = 20").execute(&pool).await.unwrap();
+        desk.faults.on_write(move |_| Some(fault));
+        let failed = desk.together.write(&[entry(30)]).boxed().now_or_never();
+        assert!(failed.is_none_or(|answer| answer.is_err()), "refused, or given up while it is held");
+        desk.faults.release();
+        assert!(is_stored(&desk.together.write(&[entry(40)]).await));
+        assert_eq!(desk.store.high_water().await.unwrap(), 50);
+    }
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
