@@ -232,7 +232,8 @@ struct Open {
 
 impl Item for Unsettled {
     fn runs_alone(&self) -> bool {
-        self.delivery.deliveries >= ALONE_FROM
+        // A role may have to be waited for, by nothing else of the room.
+        self.delivery.deliveries >= ALONE_FROM || self.delivery.is_by_role()
     }
 
     fn size(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use async_nats::{HeaderMap, Subject, jetstream};
 use bytes::Bytes;
-use schema::{clock::Timestamp, id::RoomId, subject::ChatSubject};
+use schema::{clock::Timestamp, header, id::RoomId, subject::ChatSubject};
 
 /// A message of a stream, as it was delivered.
 #[derive(Clone, Debug)]
@@ -36,6 +36,11 @@ impl Delivery {
             headers: message.headers.clone(),
             payload: message.payload.clone(),
         })
+    }
+
+    /// Whether its sender claims a role in the room.
+    pub fn is_by_role(&self) -> bool {
+        self.headers.as_ref().is_some_and(|headers| headers.get(header::TIMINGLE_MODERATOR).is_some())
     }
 
     /// The room in the subject; `None` when it is no room's.

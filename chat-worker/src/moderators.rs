@@ -1,12 +1,16 @@
 //! Who runs a room: asked again before a deletion of what somebody else said is stored. Whoever published it has asked
 //! before, but a role may have been lost meanwhile.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, io::ErrorKind, time::Duration};
 
 use chat_store::Entry;
 use ops::database::Pool;
 use schema::id::{RoomId, UserId};
+use tokio::time::timeout;
 use uuid::Uuid;
+
+/// Far less than a write may take: whoever is asked here may be another server than the store.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// Asks PostgreSQL.
 #[derive(Clone, Debug)]
@@ -24,7 +28,8 @@ impl Moderators {
     pub async fn check(&self, entries: &[Entry]) -> sqlx::Result<Vec<Entry>> {
         let by_role = entries.iter().filter(|entry| entry.is_moderator);
         let asked: Vec<(RoomId, UserId)> = by_role.filter_map(|entry| Some((entry.room_id, entry.sender?))).collect();
-        let found = self.find(&asked).await?;
+        let finding = timeout(ANSWER_WITHIN, self.find(&asked)).await;
+        let found = finding.unwrap_or_else(|_elapsed| Err(sqlx::Error::Io(ErrorKind::TimedOut.into())))?;
         let has_role = |entry: &Entry| entry.sender.is_some_and(|sender| found.contains(&(entry.room_id, sender)));
         let check = |entry: &Entry| Entry { is_moderator: entry.is_moderator && has_role(entry), ..entry.clone() };
         Ok(entries.iter().map(check).collect())
