@@ -105,7 +105,7 @@ impl StreamSettings {
 /// How the worker works.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct WorkSettings {
-    /// Writes to the message store at once, each of one room.
+    /// Rooms whose messages are being written at once
     #[arg(long, env = "WORKER_WRITES_IN_FLIGHT", default_value = "128", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub writes_in_flight: u16,
     /// Whether the worker opens the log again by itself after its numbers went back, as `reopen-log` does;

@@ -33,7 +33,7 @@ pub(crate) fn retried(stream: &'static str) {
     counter!("worker_retries_total", "stream" => stream).increment(1);
 }
 
-/// One call of the store, well or not.
+/// What one lane wrote at once, well or not.
 pub(crate) fn wrote(stream: &'static str, rows: usize, took: Duration) {
     let rows = u32::try_from(rows).unwrap_or(u32::MAX);
     histogram!("worker_write_rows", "stream" => stream).record(rows);

@@ -51,7 +51,7 @@ pub(super) async fn publish(js: &jetstream::Context, messages: u32, rooms: u32) 
         .await
 }
 
-/// Starts the worker; how many messages a second it stores, from the first that it has in hand to the last.
+/// Starts the worker; how many messages a second it stores, from just before it has the first in hand.
 pub(super) async fn drain_rate(js: &jetstream::Context, stack: &Stack, worker: &str) -> Result<f64> {
     let last = js.get_stream(CHAT_MESSAGES).await?.cached_info().state.last_sequence;
     let starting = stack.restart(worker);
@@ -59,15 +59,16 @@ pub(super) async fn drain_rate(js: &jetstream::Context, stack: &Stack, worker: &
         let mut looks = interval(LOOK_EVERY);
         let before = stream::ask_worker(js, CHAT_MESSAGES).await?;
         let stored = u32::try_from(last - before.ack_floor.stream_sequence).context("fewer than that")?;
-        let mut begun = None;
         let deadline = Instant::now() + STORED_WITHIN;
+        // The last look that saw nothing: all of it was stored after that.
+        let mut begun = Instant::now();
         while Instant::now() < deadline {
-            looks.tick().await;
+            let look = looks.tick().await.into_std();
             let found = stream::ask_worker(js, CHAT_MESSAGES).await?;
             if found.delivered.consumer_sequence == before.delivered.consumer_sequence {
+                begun = look;
                 continue;
             }
-            let begun = *begun.get_or_insert_with(Instant::now);
             if found.ack_floor.stream_sequence >= last {
                 return Ok(f64::from(stored) / begun.elapsed().as_secs_f64());
             }
