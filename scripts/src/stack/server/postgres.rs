@@ -72,14 +72,19 @@ pub(in crate::stack) fn url(port: u16) -> String {
 
 fn settings(tuning: Tuning) -> &'static [&'static str] {
     match tuning {
-        Tuning::Development => {
-            &["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200", "timezone=UTC"]
-        }
+        Tuning::Development => &[
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "max_connections=200",
+            "timezone=UTC",
+            "idle_in_transaction_session_timeout=30s",
+        ],
         Tuning::Tests => &[
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
             "max_connections=300",
             "timezone=UTC",
+            "idle_in_transaction_session_timeout=30s",
             "fsync=off",
             "synchronous_commit=off",
             "full_page_writes=off",
