@@ -146,7 +146,13 @@ impl MessageStore for PostgresStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
-        Ok(())
+        // A server that went away and came back leaves broken connections behind, and each of them says so once.
+        loop {
+            let is_idle = self.pool.connections().num_idle() > 0;
+            match sqlx::query("SELECT 1").execute(&self.pool).await.map_err(StoreError::from) {
+                Err(StoreError::Unavailable(_)) if is_idle => {}
+                answer => return answer.map(drop),
+            }
+        }
     }
 }

@@ -40,6 +40,22 @@ pub(crate) async fn what_follows_a_raise_waits_for_the_disk(pool: &PgPool) {
     assert_eq!(waits, "on");
 }
 
+/// Connections that broke while nobody used them say nothing of a server that is back.
+pub(crate) async fn a_store_that_is_back_answers_at_once(pool: &PgPool) {
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        held.push(pool.acquire().await.unwrap());
+    }
+    drop(held);
+    let options = PgConnectOptions::clone(&pool.connect_options());
+    let other = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+    let idle = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let ended = sqlx::query(idle).execute(&other).await.unwrap();
+    assert!(ended.rows_affected() >= 5);
+    PostgresStore::new(pool.clone()).ping().await.unwrap();
+}
+
 pub(crate) async fn a_store_that_is_away_is_unavailable() {
     let nobody = scripts::stack::PortLease::take().unwrap();
     let address = format!("127.0.0.1:{}", nobody.port());

@@ -168,6 +168,13 @@ mod own {
     }
 
     #[tokio::test]
+    async fn a_store_that_is_back_answers_at_once() {
+        let database = crate::stores::Database::create().await;
+        crate::high_water::a_store_that_is_back_answers_at_once(database.pool()).await;
+        database.drop().await;
+    }
+
+    #[tokio::test]
     async fn a_store_that_is_away_is_unavailable() {
         crate::high_water::a_store_that_is_away_is_unavailable().await;
     }
