@@ -42,18 +42,21 @@ pub(crate) async fn what_follows_a_raise_waits_for_the_disk(pool: &PgPool) {
 
 /// Connections that broke while nobody used them say nothing of a server that is back.
 pub(crate) async fn a_store_that_is_back_answers_at_once(pool: &PgPool) {
+    let options = PgConnectOptions::clone(&pool.connect_options());
+    // As the programs have them: nobody looks at a connection before it is used.
+    let used = PgPoolOptions::new().max_connections(5).test_before_acquire(false).connect_lazy_with(options);
     let mut held = Vec::new();
     for _ in 0..5 {
-        held.push(pool.acquire().await.unwrap());
+        held.push(used.acquire().await.unwrap());
     }
-    drop(held);
-    let options = PgConnectOptions::clone(&pool.connect_options());
-    let other = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+    for mut connection in held {
+        connection.return_to_pool().await;
+    }
     let idle = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
                 WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    let ended = sqlx::query(idle).execute(&other).await.unwrap();
+    let ended = sqlx::query(idle).execute(pool).await.unwrap();
     assert!(ended.rows_affected() >= 5);
-    PostgresStore::new(pool.clone()).ping().await.unwrap();
+    PostgresStore::new(used).ping().await.unwrap();
 }
 
 pub(crate) async fn a_store_that_is_away_is_unavailable() {
