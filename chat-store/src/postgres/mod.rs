@@ -44,6 +44,12 @@ impl PostgresStore {
     pub fn new(pool: impl Into<Pool>) -> Self {
         Self { pool: pool.into() }
     }
+
+    /// Asks over one connection.
+    async fn answer(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
 }
 
 #[async_trait::async_trait]
@@ -147,12 +153,12 @@ impl MessageStore for PostgresStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         // A server that went away and came back leaves broken connections behind, and each of them says so once.
-        loop {
-            let is_idle = self.pool.connections().num_idle() > 0;
-            match sqlx::query("SELECT 1").execute(&self.pool).await.map_err(StoreError::from) {
-                Err(StoreError::Unavailable(_)) if is_idle => {}
-                answer => return answer.map(drop),
+        for _ in 0..self.pool.connections().num_idle() {
+            match self.answer().await {
+                Err(StoreError::Unavailable(_)) => {}
+                answer => return answer,
             }
         }
+        self.answer().await
     }
 }
