@@ -148,6 +148,25 @@ async fn a_room_is_written_in_order_and_in_groups(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_room_that_waited_is_written_thirty_two_at_a_time(pool: PgPool) {
+    let scene = Scene::new(pool).await;
+    let _worker = scene.worker().await;
+    scene.faults.on_write(|_| Some(Fault::Held));
+    let room = RoomId::random();
+    let mut seqs = Vec::new();
+    for n in 0..100 {
+        seqs.push(scene.say(room, &format!("{n}")).await.seq);
+    }
+    eventually("the worker has all of them", async || {
+        (scene.consumer(CHAT_MESSAGES).await.num_ack_pending == seqs.len()).then_some(())
+    })
+    .await;
+    scene.faults.release();
+    scene.stored(room, &seqs).await;
+    assert_eq!(scene.faults.groups().iter().map(Vec::len).max(), Some(32));
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_held_write_holds_nothing_but_its_room(pool: PgPool) {
     let scene = Scene::new(pool).await;
     let _worker = scene.worker().await;
