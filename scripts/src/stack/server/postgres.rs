@@ -26,6 +26,14 @@ pub(super) const OWNER: &str = "timingle";
 
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
+/// What every cluster is told.
+const SETTINGS: [&str; 4] = [
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "timezone=UTC",
+    "idle_in_transaction_session_timeout=30s",
+];
+
 /// What the cluster is for.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::stack) enum Tuning {
@@ -47,7 +55,7 @@ pub(in crate::stack) fn process(run_dir: &RunDir, port: u16, tuning: Tuning, is_
         make_cluster(&programs, run_as, &cluster, &run_dir.log_file(NAME))?;
     }
     let mut arguments = vec!["-D".to_owned(), cluster.display().to_string(), "-p".to_owned(), port.to_string()];
-    for setting in settings(tuning) {
+    for setting in SETTINGS.iter().chain(settings(tuning)) {
         arguments.extend(["-c".to_owned(), (*setting).to_owned()]);
     }
     Ok(Process {
@@ -70,25 +78,11 @@ pub(in crate::stack) fn url(port: u16) -> String {
     format!("postgres://{OWNER}@127.0.0.1:{port}/{OWNER}")
 }
 
+/// And this one besides.
 fn settings(tuning: Tuning) -> &'static [&'static str] {
     match tuning {
-        Tuning::Development => &[
-            "listen_addresses=127.0.0.1",
-            "unix_socket_directories=",
-            "max_connections=200",
-            "timezone=UTC",
-            "idle_in_transaction_session_timeout=30s",
-        ],
-        Tuning::Tests => &[
-            "listen_addresses=127.0.0.1",
-            "unix_socket_directories=",
-            "max_connections=300",
-            "timezone=UTC",
-            "idle_in_transaction_session_timeout=30s",
-            "fsync=off",
-            "synchronous_commit=off",
-            "full_page_writes=off",
-        ],
+        Tuning::Development => &["max_connections=200"],
+        Tuning::Tests => &["max_connections=300", "fsync=off", "synchronous_commit=off", "full_page_writes=off"],
     }
 }
 
