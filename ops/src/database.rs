@@ -7,11 +7,11 @@ pub use pool::Pool;
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use log::LevelFilter;
-
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    ConnectOptions as _, PgPool,
+    ConnectOptions as _, Connection as _, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -43,6 +43,9 @@ pub struct DatabaseSettings {
 
 /// How long a caller waits for a connection: then the answer is 503, not a queue.
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(3);
+/// A connection that was idle for so long is asked before it is used: after an outage of the server the pool is full of
+/// broken ones, and each would fail somebody.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 impl DatabaseSettings {
     /// Checks the addresses.
@@ -65,8 +68,17 @@ impl DatabaseSettings {
             .acquire_timeout(ACQUIRE_WITHIN)
             // Measured, and logged by who asks for it.
             .acquire_time_level(LevelFilter::Debug)
-            // A ping before each use is a round trip; a broken connection is dropped at its error.
+            // A ping before each use is a round trip.
             .test_before_acquire(false)
+            .before_acquire(|connection, metadata| {
+                async move {
+                    if metadata.idle_for >= TRUSTED_FOR {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                }
+                .boxed()
+            })
             .connect_lazy_with(options);
         Ok(Pool::new(connections, self.has_pooler()))
     }

@@ -34,6 +34,22 @@ async fn without_the_database_callers_are_told_to_come_back_and_then_nothing_is_
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn connections_that_broke_while_nobody_asked_fail_nobody(pool: PgPool) {
+    let api = TestApi::start(pool).await;
+    let ann = api.user("ann").await;
+    let ask_at_once = async || {
+        futures_util::future::join_all((0..8).map(async |_| read(ann.get("/events").await, 200).await)).await;
+    };
+    ask_at_once().await;
+    let idle_since = Instant::now();
+    api.postgres_gate.shut();
+    // For less than a second they are trusted.
+    eventually("it was away for a while", async || (idle_since.elapsed() > Duration::from_secs(1)).then_some(())).await;
+    api.postgres_gate.open();
+    ask_at_once().await;
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn without_redis_tokens_are_not_refreshed_and_all_else_goes_on(pool: PgPool) {
     let api = TestApi::start(pool).await;
     let ann = api.user("ann").await;
