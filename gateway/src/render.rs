@@ -52,7 +52,7 @@ impl LogMessage {
 
     /// Whether it takes a message back.
     pub fn is_deletion(&self) -> bool {
-        self.body.starts_with(br#"{"type":"message_deleted""#)
+        envelope::first_type(&self.body) == Some(b"message_deleted")
     }
 
     /// Whether this gateway published it.

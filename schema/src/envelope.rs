@@ -318,7 +318,8 @@ pub fn check(room: RoomId, headers: Option<&HeaderMap>, body: &[u8]) -> Result<H
         message_id: Option<MessageId>,
     }
     let (Headers { sender, is_moderator, .. }, text) = check_frame(headers, body)?;
-    if !text.starts_with(r#"{"type":""#) || !text.ends_with('}') {
+    let is_plain = |word: &[u8]| !word.contains(&b'\\');
+    if !first_type(body).is_some_and(is_plain) || !text.ends_with('}') {
         return Err(Malformed::NotAnEnvelope);
     }
     let fields: Fields = serde_json::from_str(text).map_err(|_not_one_object| Malformed::NotAnEnvelope)?;
@@ -326,6 +327,14 @@ pub fn check(room: RoomId, headers: Option<&HeaderMap>, body: &[u8]) -> Result<H
         return Err(Malformed::OtherRoom);
     }
     Ok(Head { kind: fields.r#type, id: fields.id, target: fields.message_id, sender, is_moderator })
+}
+
+/// The word at the key `type`, if that is the object's first, however it is spaced; nothing else is looked at. In an
+/// envelope that was checked it has no escapes, so that it can be compared as it stands.
+pub fn first_type(body: &[u8]) -> Option<&[u8]> {
+    let key = body.strip_prefix(b"{")?.trim_ascii_start().strip_prefix(br#""type""#)?;
+    let word = key.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+    word.split(|byte| *byte == b'"').next()
 }
 
 /// Reads a whole envelope from the log, as the worker does before it stores one.

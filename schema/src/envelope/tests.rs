@@ -38,8 +38,24 @@ fn what_cannot_be_shown_is_refused_with_its_reason() {
     assert_eq!(check(Some(&headers), &twice), Err(Malformed::NotAnEnvelope));
     let late = format!(r#"{{"room_id":"{}","type":"message","id":"{}"}}"#, room(), body().id());
     assert_eq!(check(Some(&headers), late.as_bytes()), Err(Malformed::NotAnEnvelope));
+    let escaped = String::from_utf8(good.to_vec()).expect("text").replacen("message", "messa\\u0067e", 1);
+    assert_eq!(check(Some(&headers), escaped.as_bytes()), Err(Malformed::NotAnEnvelope));
     let other = super::check(RoomId::random(), Some(&headers), &good);
     assert_eq!(other, Err(Malformed::OtherRoom));
+}
+
+#[test]
+fn an_envelope_may_be_spaced_as_its_publisher_likes() {
+    let value = serde_json::to_value(body()).expect("JSON");
+    let fields = value.as_object().expect("an object").iter().filter(|(key, _)| *key != "type");
+    let fields: Vec<String> = fields.map(|(key, value)| format!("{key:?} : {value}")).collect();
+    let spaced = format!("{{\n  \"type\" : \"message\" ,\n  {}\n}}", fields.join(",\n  "));
+    assert_eq!(check(room(), Some(&headers()), spaced.as_bytes()).map(|head| head.kind), Ok(Kind::Message));
+    assert_eq!(first_type(spaced.as_bytes()), Some(b"message".as_slice()));
+    let created_at = Timestamp::parse("2026-11-21T05:58:48.927Z").expect("a time");
+    let [spaced, compact] = [spaced.as_bytes(), &body().to_bytes()].map(|body| splice(body, 7, 3, created_at));
+    let read = |frame: &[u8]| serde_json::from_slice::<Value>(frame).expect("a frame");
+    assert_eq!(read(&spaced), read(&compact));
 }
 
 #[test]
