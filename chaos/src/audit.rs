@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result};
 use reqwest::Method;
 use scripts::phone::{
-    Item, Ledger,
+    Incoming, Item, Ledger,
     audit::{Evidence, Rule, Violation},
 };
 use serde_json::Value;
@@ -91,13 +91,16 @@ fn late(guest: &Ledger, removal: &Removal, faults: &[Span]) -> Option<Violation>
     let late: Vec<_> = guest
         .heard
         .iter()
-        .filter(|heard| {
-            is_late(heard.at) && heard.frame.log_frame().is_some_and(|(_, frame)| frame.room_id == removal.room)
-        })
+        .filter(|heard| is_late(heard.at) && is_of_room(&heard.frame, removal.room))
         .map(|heard| heard.at - removal.at)
         .collect();
     let worst = late.iter().max()?;
     Some(broken(Rule::A10, format!("{} frames after a removal, the last {worst:?} later", late.len())))
+}
+
+/// Whether a frame says anything of the room but that one is out of it.
+fn is_of_room(frame: &Incoming, room: Uuid) -> bool {
+    frame.room() == Some(room) && !matches!(frame, Incoming::Removed { .. } | Incoming::Left { .. })
 }
 
 /// Counts anew what is unread for each of `people` and asks the api what it says.

@@ -22,7 +22,7 @@ use schema::{
 use scripts::{
     phone::{
         Ledger,
-        audit::{Evidence, History, Line, Log, audit},
+        audit::{Evidence, History, Letter, Line, Log, audit},
     },
     stack::Stack,
 };
@@ -134,25 +134,41 @@ async fn unfinished(js: &jetstream::Context) -> Result<u64> {
     Ok(count)
 }
 
-async fn dead(js: &jetstream::Context) -> Result<u64> {
-    Ok(js.get_stream(stream::CHAT_DEAD).await?.cached_info().state.messages)
+/// What lies in `CHAT_DEAD`.
+async fn dead(js: &jetstream::Context) -> Result<Vec<Letter>> {
+    let letters = read(js, stream::CHAT_DEAD, String::new(), |_, message| {
+        let seq = message.headers.as_ref().and_then(|headers| headers.get(header::DEAD_SEQ)?.as_str().parse().ok());
+        Letter { seq: seq.unwrap_or_default(), body: message.payload.to_vec() }
+    });
+    letters.await
 }
 
 async fn stream_log(js: &jetstream::Context, room: Uuid) -> Result<Log> {
     let subject = ChatSubject(RoomId::from_uuid(room)).to_string();
+    let lines = read(js, stream::CHAT_MESSAGES, subject, line).await?;
+    Ok(Log { keeper: "the stream".to_owned(), room, lines })
+}
+
+/// What `take` makes of each message that a stream holds under `subject`, of its seq and itself.
+async fn read<T>(
+    js: &jetstream::Context,
+    stream: &str,
+    subject: String,
+    take: impl Fn(u64, &Message) -> T,
+) -> Result<Vec<T>> {
     let config = pull::Config { filter_subject: subject, ack_policy: AckPolicy::None, ..pull::Config::default() };
-    let consumer = js.get_stream(stream::CHAT_MESSAGES).await?.create_consumer(config).await?;
+    let consumer = js.get_stream(stream).await?.create_consumer(config).await?;
     let mut left = consumer.cached_info().num_pending;
     let mut messages = consumer.messages().await?;
-    let mut lines = Vec::new();
+    let mut taken = Vec::new();
     while left > 0 {
         let message = timeout(READ_WITHIN, messages.next()).await.context("the stream does not answer")?;
         let message = message.context("the stream ended")??;
         let place = message.info().map_err(|error| anyhow::anyhow!(error))?;
         left = place.pending;
-        lines.push(line(place.stream_sequence, &message));
+        taken.push(take(place.stream_sequence, &message));
     }
-    Ok(Log { keeper: "the stream".to_owned(), room, lines })
+    Ok(taken)
 }
 
 /// A line without an id is no item of history: a change of one, or what can not be shown.

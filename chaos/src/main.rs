@@ -1,11 +1,16 @@
 //! The program behind `cargo x chaos`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, Result};
 use chaos::{Kind, Wish};
 use clap::Parser;
 use scripts::{console, stack::Store};
+
+const FOLDER: &str = ".run/chaos";
 
 /// Breaks everything under people who talk, and proves that nothing was lost.
 #[derive(Debug, Parser)]
@@ -30,11 +35,14 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value = "500")]
     crowd: usize,
     /// Where data, logs, report.md and report.json are
-    #[arg(long, value_name = "FOLDER", default_value = ".run/chaos")]
+    #[arg(long, value_name = "FOLDER", default_value = FOLDER)]
     folder: PathBuf,
     /// Programs with deliberate bugs instead, each of which has to be caught; or those of these names
     #[arg(long, value_name = "NAMES", num_args = 0.., value_delimiter = ',')]
     mutants: Option<Vec<String>>,
+    /// Break optimised programs
+    #[arg(long)]
+    release: bool,
     /// Where the programs are
     #[arg(long, value_name = "FOLDER", hide = true)]
     binaries: PathBuf,
@@ -48,8 +56,10 @@ impl Arguments {
             format!("cargo x chaos --seed {} --store {}", self.seed, self.store.as_str()),
             format!("--nats {} --crowd {}", self.nats, self.crowd),
         ];
+        words.extend(self.release.then(|| "--release".to_owned()));
         words.extend(self.minutes.map(|minutes| format!("--minutes {minutes}")));
         words.extend((!only.is_empty()).then(|| format!("--only {}", only.join(","))));
+        words.extend((self.folder != Path::new(FOLDER)).then(|| format!("--folder {}", self.folder.display())));
         words.join(" ")
     }
 }
@@ -67,7 +77,8 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<ExitCode> {
     let command = arguments.command();
-    let Arguments { minutes, seed, store, nats: nats_servers, only, crowd, folder, mutants, binaries } = arguments;
+    let Arguments { minutes, seed, store, nats: nats_servers, only, crowd, folder, mutants, binaries, release: _ } =
+        arguments;
     std::fs::create_dir_all(&folder)?;
     // Processes are started from other folders.
     let binaries = binaries.canonicalize().with_context(|| format!("no programs in {}", binaries.display()))?;
@@ -76,13 +87,15 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         let escaped = chaos::hunt(&wish, &names).await?;
         return Ok(if escaped.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    let report = chaos::run(&wish).await?;
+    // A run that could not be judged is repeated the same way.
+    let again = || console::note(format_args!("again: {}", wish.command));
+    let report = chaos::run(&wish).await.inspect_err(|_told_by_main| again())?;
     let file = report.write(&wish.folder)?;
     console::answer(report.markdown());
     console::step("wrote", file.display());
     if report.is_clean() {
         return Ok(ExitCode::SUCCESS);
     }
-    console::note(format_args!("again: {}", report.command));
+    again();
     Ok(ExitCode::FAILURE)
 }

@@ -34,7 +34,11 @@ const MUTANTS: [Mutant; 17] = [
         faults: &[Kind::KillPostgres, Kind::HoldWorkersStore],
         breaks: &[Rule::A1, Rule::A5, Rule::Log],
     },
-    Mutant { name: "edit-by-arrival", faults: &[Kind::HoldWorkersStore, Kind::KillPostgres], breaks: &[Rule::Log] },
+    Mutant {
+        name: "edit-by-arrival",
+        faults: &[Kind::HoldWorkersStore, Kind::KillPostgres],
+        breaks: &[Rule::A5, Rule::Log],
+    },
     Mutant { name: "counter-unread", faults: &[Kind::Poison], breaks: &[Rule::A7] },
     Mutant { name: "no-gap-check", faults: &[Kind::CutGatewayNats, Kind::HoldGatewayNats], breaks: &[Rule::A5] },
     Mutant {

@@ -260,18 +260,30 @@ impl World {
     }
 
     async fn delete(&self, rng: &mut StdRng) -> Result<()> {
-        let Some((room, id)) = self.mine(rng)? else { return Ok(()) };
+        // The first of them owns the rooms, and may delete what others say.
+        let found = if self.me == 0 {
+            let room = self.room(rng);
+            self.shown(room, rng)?.map(|id| (room, id))
+        } else {
+            self.mine(rng)?
+        };
+        let Some((room, id)) = found else { return Ok(()) };
         self.call(Method::DELETE, &format!("/rooms/{room}/messages/{id}"), None).await.map(drop)
     }
 
-    async fn react(&self, rng: &mut StdRng) -> Result<()> {
-        let room = self.room(rng);
+    /// A message that is on the screen, of late.
+    fn shown(&self, room: Uuid, rng: &mut StdRng) -> Result<Option<Uuid>> {
         let shown: Vec<Uuid> = self.person()?.phone.look(|ledger| {
             let view = ledger.rooms.get(&room).into_iter();
             let recent = view.flat_map(|view| view.shown.values().rev().take(RECENT));
             recent.filter(|shown| shown.kind == "message").map(|shown| shown.id).collect()
         });
-        let Some(id) = shown.choose(rng).copied() else { return Ok(()) };
+        Ok(shown.choose(rng).copied())
+    }
+
+    async fn react(&self, rng: &mut StdRng) -> Result<()> {
+        let room = self.room(rng);
+        let Some(id) = self.shown(room, rng)? else { return Ok(()) };
         let method = if rng.random_bool(0.7) { Method::PUT } else { Method::DELETE };
         let emoji = if rng.random_bool(0.5) { "%F0%9F%91%8D" } else { "%F0%9F%8E%89" };
         self.call(method, &format!("/rooms/{room}/messages/{id}/reactions/{emoji}"), None).await.map(drop)

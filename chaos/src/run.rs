@@ -7,7 +7,7 @@ use scripts::{
     console,
     phone::{
         Outcome,
-        audit::{Rule, Violation, audit},
+        audit::{Letter, Rule, Violation, audit},
     },
     stack::Store,
 };
@@ -72,8 +72,14 @@ pub async fn run(wish: &Wish) -> Result<Report> {
     let scene = Scene::set(House::start(&shape).await?, wish.crowd).await?;
     let begun = Instant::now();
     let mut bustle = Bustle::start(&scene, TALKERS, PACE, wish.seed);
-    let mut course =
-        Course { scene: &scene, begun, struck: Vec::new(), spans: Vec::new(), violations: Vec::new(), poison: 0 };
+    let mut course = Course {
+        scene: &scene,
+        begun,
+        struck: Vec::new(),
+        spans: Vec::new(),
+        violations: Vec::new(),
+        poison: Vec::new(),
+    };
     let gone = course.follow(wish).await;
     console::step("settling", "everybody stops talking");
     let stopped = bustle.stop().await;
@@ -93,7 +99,7 @@ struct Course<'a> {
     struck: Vec<Struck>,
     spans: Vec<Span>,
     violations: Vec<Violation>,
-    poison: u64,
+    poison: Vec<Letter>,
 }
 
 impl Course<'_> {
@@ -125,7 +131,7 @@ impl Course<'_> {
         let healed = Instant::now();
         self.spans.push(Span { begun, healed });
         self.violations.extend(outcome.violations);
-        self.poison += outcome.poison;
+        self.poison.extend(outcome.poison);
         let (broken, name) = (mended - begun, fault.kind.as_str());
         console::step("broke", format_args!("{name}: {}, healed after {:.2?}", outcome.detail, healed - mended));
         self.struck.push(Struck {
@@ -146,7 +152,7 @@ async fn conclude(
     faults: Vec<Struck>,
     spans: &[Span],
     mut violations: Vec<Violation>,
-    poison: u64,
+    poison: Vec<Letter>,
 ) -> Result<Report> {
     if let Err(error) = evidence::settle(&scene.js, &scene.people, &scene.rooms, SETTLED_WITHIN).await {
         violations.push(Violation { rule: Rule::A5, what: format!("{error:#}") });

@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn a_round_has_every_possible_kind_once_and_a_seed_says_in_which_order() {
         let round = Schedule::new(1, (Store::Postgres, 1), &[], true).round_len();
-        assert_eq!(round, Kind::value_variants().len() - 4, "there are no CQL server and no cluster to break");
+        assert_eq!(round, Kind::value_variants().len() - 5, "there are no CQL server and no cluster to break");
         let mut first = kinds(1, round);
         assert_eq!(first, kinds(1, round));
         assert_ne!(first, kinds(2, round));

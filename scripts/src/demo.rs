@@ -152,6 +152,10 @@ impl Stage {
             | Incoming::Left { .. }
             | Incoming::Pong { .. }
             | Incoming::Reconnect { .. }
+            | Incoming::Typing(_)
+            | Incoming::Presence(_)
+            | Incoming::Read(_)
+            | Incoming::RoomUpdated(_)
             | Incoming::Other => return,
         };
         let time = heard.at.saturating_duration_since(self.began).as_secs_f64();

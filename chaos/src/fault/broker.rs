@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 use schema::{envelope::BODY_BYTES_MAX, header, id::RoomId, stream::CHAT_MESSAGES, subject::ChatSubject};
+use scripts::phone::audit::Letter;
 use tokio::time::sleep;
 
 use super::Outcome;
@@ -48,8 +49,8 @@ pub(super) async fn poison(scene: &Scene) -> Result<Outcome> {
     ];
     let mut outcome = Outcome::of("bad JSON, bad UTF-8, 120 KiB and a byte, an unknown version");
     for (headers, body) in poison {
-        scene.js.publish_with_headers(subject.clone(), headers, body).await?.await?;
-        outcome.poison += 1;
+        let ack = scene.js.publish_with_headers(subject.clone(), headers, body.clone()).await?.await?;
+        outcome.poison.push(Letter { seq: ack.sequence, body: body.to_vec() });
     }
     Ok(outcome)
 }

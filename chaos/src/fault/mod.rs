@@ -8,7 +8,10 @@ mod process;
 use std::time::Duration;
 
 use anyhow::Result;
-use scripts::{phone::audit::Violation, stack::Store};
+use scripts::{
+    phone::audit::{Letter, Violation},
+    stack::Store,
+};
 use serde::Serialize;
 
 use crate::scene::Scene;
@@ -43,6 +46,9 @@ pub enum Kind {
     HoldWorkerStore,
     /// Nothing passes between all workers and the message store.
     HoldWorkersStore,
+    /// Nothing passes between all workers and PostgreSQL, where that is not the message store: they can not ask who may
+    /// delete what others said.
+    HoldWorkersPostgres,
     /// Nothing passes between a gateway and NATS.
     HoldGatewayNats,
     /// A gateway's way to NATS ends and is refused.
@@ -104,7 +110,7 @@ pub(crate) struct Outcome {
     /// Promises that were seen broken on the spot.
     pub violations: Vec<Violation>,
     /// Messages that have to be in `CHAT_DEAD` now.
-    pub poison: u64,
+    pub poison: Vec<Letter>,
     /// What was done, in words.
     pub detail: String,
 }
@@ -119,7 +125,9 @@ impl Kind {
     /// Whether this can break where messages are in `store` and so many nats-servers are.
     pub fn is_possible(self, store: Store, nats_servers: u16) -> bool {
         match self {
-            Self::KillCql | Self::HoldGatewayCql | Self::HoldApiCql => store == Store::Scylla,
+            Self::KillCql | Self::HoldGatewayCql | Self::HoldApiCql | Self::HoldWorkersPostgres => {
+                store == Store::Scylla
+            }
             Self::KillNatsLeader => nats_servers > 1,
             // A cluster is reached without links, and by other names.
             Self::KillNats

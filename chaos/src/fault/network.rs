@@ -21,6 +21,9 @@ pub(super) async fn disturb(scene: &Scene, fault: Fault, gateway: &str, worker: 
         Kind::HoldWorkerAcks => (Mode::HeldToServer, vec![(worker, Server::Nats)]),
         Kind::HoldWorkerStore => (Mode::Held, vec![(worker, store)]),
         Kind::HoldWorkersStore => (Mode::Held, vec![("chat-worker-1", store), ("chat-worker-2", store)]),
+        Kind::HoldWorkersPostgres => {
+            (Mode::Held, vec![("chat-worker-1", Server::Postgres), ("chat-worker-2", Server::Postgres)])
+        }
         Kind::HoldGatewayNats => (Mode::Held, vec![(gateway, Server::Nats)]),
         Kind::CutGatewayNats => (Mode::Cut, vec![(gateway, Server::Nats)]),
         Kind::HoldGatewayPostgres => (Mode::Held, vec![(gateway, Server::Postgres)]),

@@ -27,6 +27,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         build::binaries_and("chaos", arguments.release)?
     };
     let status = Command::new(binaries.join("chaos"))
+        // It names the command that does it again.
+        .args(arguments.release.then_some("--release"))
         .args(&arguments.arguments)
         .arg("--binaries")
         .arg(&binaries)

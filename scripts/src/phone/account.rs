@@ -49,6 +49,17 @@ pub struct Item {
     pub edited_at: Option<String>,
     /// Whether it was taken back.
     pub deleted: bool,
+    /// How many people reacted with what.
+    pub reactions: Vec<Reaction>,
+}
+
+/// How often one emoji stands under a message; whether oneself is among them differs by reader and is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Reaction {
+    /// Which.
+    pub emoji: String,
+    /// How many people.
+    pub count: usize,
 }
 
 /// A page of history, ascending.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 /// A frame of a room's log.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct LogFrame {
     /// Where.
     pub room_id: Uuid,
@@ -23,6 +23,29 @@ pub struct LogFrame {
     pub temp_id: Option<String>,
     /// What it says.
     pub content: Option<String>,
+    /// Which message it changes.
+    pub message_id: Option<Uuid>,
+    /// Of a reaction: which.
+    pub emoji: Option<Box<str>>,
+    /// Of a reaction: what became of it.
+    pub action: Option<Action>,
+}
+
+/// What became of a reaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It stands under the message.
+    Added,
+    /// It no longer does.
+    Removed,
+}
+
+/// A frame that tells of a room and has no place in its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Signal {
+    /// Which room.
+    pub room_id: Uuid,
 }
 
 /// What became of something this phone sent.
@@ -110,6 +133,14 @@ pub enum Incoming {
         /// The room's seq before it.
         prev: u64,
     },
+    /// Somebody types.
+    Typing(Signal),
+    /// Somebody came or went.
+    Presence(Signal),
+    /// Somebody has read so far.
+    Read(Signal),
+    /// There is something new in a room, also in one that is not on the screen.
+    RoomUpdated(Signal),
     /// What became of something this phone sent.
     Status {
         /// Where.
@@ -144,7 +175,7 @@ pub enum Incoming {
         /// How long to wait before coming back.
         after_ms: u64,
     },
-    /// Signals, and whatever a later server says: a phone ignores what it does not know.
+    /// Whatever a later server says: a phone ignores what it does not know.
     #[serde(other)]
     Other,
 }
@@ -168,6 +199,10 @@ impl Incoming {
             | Self::Joined { .. }
             | Self::Left { .. }
             | Self::Skip { .. }
+            | Self::Typing(_)
+            | Self::Presence(_)
+            | Self::Read(_)
+            | Self::RoomUpdated(_)
             | Self::Status { .. }
             | Self::Removed { .. }
             | Self::Error { .. }
@@ -184,6 +219,9 @@ impl Incoming {
             | Self::Left { room_id }
             | Self::Skip { room_id, .. }
             | Self::Removed { room_id, .. } => Some(*room_id),
+            Self::Typing(signal) | Self::Presence(signal) | Self::Read(signal) | Self::RoomUpdated(signal) => {
+                Some(signal.room_id)
+            }
             Self::Status { room_id, .. } => *room_id,
             Self::Hello { .. }
             | Self::Authenticated { .. }

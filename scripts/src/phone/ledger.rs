@@ -231,6 +231,10 @@ impl Ledger {
             | Incoming::Left { .. }
             | Incoming::Pong { .. }
             | Incoming::Reconnect { .. }
+            | Incoming::Typing(_)
+            | Incoming::Presence(_)
+            | Incoming::Read(_)
+            | Incoming::RoomUpdated(_)
             | Incoming::Other => {}
         }
         if self.heard.len() < HEARD_MAX {

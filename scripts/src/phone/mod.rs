@@ -16,8 +16,8 @@ mod session;
 mod socket;
 mod view;
 
-pub use account::{Account, Item, Page};
-pub use frame::{Incoming, LogFrame, Word};
+pub use account::{Account, Item, Page, Reaction};
+pub use frame::{Action, Incoming, LogFrame, Signal, Word};
 pub use handle::Phone;
 pub use intent::{Intent, Outcome};
 pub use ledger::{End, Heard, Ledger};

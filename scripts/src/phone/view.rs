@@ -1,13 +1,13 @@
 //! One room as a phone shows it, kept by the holes rule: the greatest seq it was told of decides what a frame is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
     account::{Item, Page},
-    frame::LogFrame,
+    frame::{Action, LogFrame},
 };
 
 /// A message, change or system line on the screen.
@@ -23,10 +23,16 @@ pub struct Shown {
     pub sender: Option<Uuid>,
     /// The sender's own name for it.
     pub temp_id: Option<String>,
-    /// What it says.
+    /// What it says now.
     pub content: Option<String>,
     /// When the log stored it.
     pub created_at: String,
+    /// When what it says was replaced.
+    pub edited_at: Option<String>,
+    /// Whether it was taken back.
+    pub deleted: bool,
+    /// Who reacted with what; `None` if it came from history, which does not say who.
+    pub reactions: Option<BTreeMap<Box<str>, BTreeSet<Uuid>>>,
     /// When it came onto the screen.
     pub at: Instant,
 }
@@ -61,8 +67,10 @@ pub struct View {
     pub since: Option<u64>,
     /// The greatest seq it was told of.
     pub last: Option<u64>,
-    /// Everything shown, by seq.
+    /// Everything shown, by seq, as the changes that were heard have left it.
     pub shown: BTreeMap<u64, Shown>,
+    /// Where a message is shown.
+    places: HashMap<Uuid, u64>,
     /// How many holes were seen, and so how often the room was joined again.
     pub holes: u32,
     /// How many frames were known already.
@@ -93,8 +101,9 @@ impl View {
         let oldest = page.items.first().map_or(0, |item| item.seq);
         let since = page.settled_seq.min(newest);
         let claims = if page.has_more_before { oldest.saturating_sub(1).min(since) } else { 0 };
+        let places = page.items.iter().map(|item| (item.id, item.seq)).collect();
         let shown = page.items.into_iter().map(|item| (item.seq, Shown::of_history(item, now))).collect();
-        Self { since: Some(claims), last: Some(since), shown, ..Self::default() }
+        Self { since: Some(claims), last: Some(since), shown, places, ..Self::default() }
     }
 
     /// Whether the room is live on the present socket.
@@ -108,8 +117,41 @@ impl View {
         // What history has shown already is not shown again.
         if verdict == Verdict::Applied {
             self.shown.entry(frame.seq).or_insert_with(|| Shown::of_frame(kind, frame, now));
+            self.places.entry(frame.id).or_insert(frame.seq);
+            self.change(kind, frame);
         }
         verdict
+    }
+
+    /// Does to the message on the screen what a later frame says of it. Frames come in the log's order, so the last wins.
+    fn change(&mut self, kind: &str, frame: &LogFrame) {
+        let place = frame.message_id.and_then(|id| self.places.get(&id));
+        // What was said before this phone came is not on its screen.
+        let Some(message) = place.and_then(|place| self.shown.get_mut(place)) else { return };
+        match kind {
+            "message_deleted" => {
+                message.deleted = true;
+                message.content = None;
+            }
+            "message_updated" if !message.deleted => {
+                message.content.clone_from(&frame.content);
+                message.edited_at = Some(frame.created_at.clone());
+            }
+            "reaction" => {
+                let of_emoji = message.reactions.as_mut().zip(frame.emoji.clone());
+                let Some((people, user)) =
+                    of_emoji.map(|(all, emoji)| all.entry(emoji).or_default()).zip(frame.sender_id)
+                else {
+                    return;
+                };
+                if frame.action == Some(Action::Added) {
+                    people.insert(user);
+                } else {
+                    people.remove(&user);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Takes a seq that can not be shown.
@@ -177,6 +219,9 @@ impl Shown {
             temp_id: frame.temp_id.clone(),
             content: frame.content.clone(),
             created_at: frame.created_at.clone(),
+            edited_at: None,
+            deleted: false,
+            reactions: Some(BTreeMap::new()),
             at,
         }
     }
@@ -190,6 +235,9 @@ impl Shown {
             temp_id: item.temp_id,
             content: item.content,
             created_at: item.created_at,
+            edited_at: item.edited_at,
+            deleted: item.deleted,
+            reactions: None,
             at,
         }
     }
@@ -206,9 +254,8 @@ mod tests {
             seq,
             prev,
             created_at: "2026-11-21T05:58:48.927Z".to_owned(),
-            sender_id: None,
-            temp_id: None,
             content: Some(format!("the {seq}th")),
+            ..LogFrame::default()
         }
     }
 
@@ -226,6 +273,7 @@ mod tests {
             content,
             edited_at: None,
             deleted: false,
+            reactions: Vec::new(),
         }
     }
 
@@ -294,6 +342,35 @@ mod tests {
         assert_eq!(take(&mut view, 4, 3), Verdict::Applied);
         assert_eq!(seqs(&view), [1, 2, 3, 4]);
         assert_eq!(view.shown.get(&4).unwrap().at, before);
+    }
+
+    fn change(view: &mut View, kind: &str, frame: LogFrame) {
+        let of = Uuid::from_u64_pair(0, 11);
+        let frame = LogFrame { message_id: Some(of), sender_id: Some(of), ..frame };
+        assert_eq!(view.take(kind, &frame, Instant::now()), Verdict::Applied);
+    }
+
+    #[test]
+    fn a_message_is_shown_as_its_changes_left_it() {
+        let mut view = live_at(10);
+        take(&mut view, 11, 10);
+        let emoji = |seq: u64, action: Action| LogFrame {
+            emoji: Some("👍".into()),
+            action: Some(action),
+            ..frame(seq, seq - 1)
+        };
+        let count = |view: &View| view.shown[&11].reactions.as_ref().unwrap()["👍"].len();
+        change(&mut view, "reaction", emoji(12, Action::Added));
+        change(&mut view, "reaction", emoji(13, Action::Added));
+        assert_eq!(count(&view), 1, "of one person once");
+        change(&mut view, "reaction", emoji(14, Action::Removed));
+        assert_eq!(count(&view), 0);
+        change(&mut view, "message_updated", frame(15, 14));
+        let message = &view.shown[&11];
+        assert_eq!((message.content.as_deref(), message.edited_at.is_some()), (Some("the 15th"), true));
+        change(&mut view, "message_deleted", frame(16, 15));
+        change(&mut view, "message_updated", frame(17, 16));
+        assert_eq!((view.shown[&11].content.as_deref(), view.shown[&11].deleted), (None, true));
     }
 
     #[test]

@@ -7,10 +7,7 @@ use uuid::Uuid;
 use super::{Evidence, Log, Rule, Violation};
 
 pub(super) fn check(evidence: &Evidence, violations: &mut Vec<Violation>) {
-    if evidence.dead != evidence.poison {
-        let what = format!("{} messages were given up, {} had to be", evidence.dead, evidence.poison);
-        violations.push(Violation { rule: Rule::A6, what });
-    }
+    check_letters(evidence, violations);
     for log in &evidence.logs {
         check_log(evidence, log, violations);
     }
@@ -24,6 +21,28 @@ pub(super) fn check(evidence: &Evidence, violations: &mut Vec<Violation>) {
                 format!("{} and {} keep {} differently: {a:?} and {b:?}", first.keeper, other.keeper, first.room);
             violations.push(Violation { rule: Rule::Log, what });
         }
+    }
+}
+
+/// What was given up is what was broken on purpose, each once and to the byte.
+fn check_letters(evidence: &Evidence, violations: &mut Vec<Violation>) {
+    let mut broken =
+        |seq: u64, what: &str| violations.push(Violation { rule: Rule::A6, what: format!("{seq} {what}") });
+    let mut given_up = BTreeMap::new();
+    for letter in &evidence.dead {
+        if given_up.insert(letter.seq, &letter.body).is_some() {
+            broken(letter.seq, "was given up twice");
+        }
+    }
+    for letter in &evidence.poison {
+        match given_up.remove(&letter.seq) {
+            None => broken(letter.seq, "had to be given up and was not"),
+            Some(body) if *body != letter.body => broken(letter.seq, "was given up with other bytes"),
+            Some(_) => {}
+        }
+    }
+    for seq in given_up.into_keys() {
+        broken(seq, "was given up and is sound");
     }
 }
 

@@ -95,10 +95,19 @@ pub struct Evidence {
     pub histories: Vec<History>,
     /// The log, by keeper and room; may be left out.
     pub logs: Vec<Log>,
-    /// How many messages were given up.
-    pub dead: u64,
-    /// How many had to be.
-    pub poison: u64,
+    /// What was given up.
+    pub dead: Vec<Letter>,
+    /// What had to be.
+    pub poison: Vec<Letter>,
+}
+
+/// A message of the log that can not be stored.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Letter {
+    /// Where it stands.
+    pub seq: u64,
+    /// Its bytes.
+    pub body: Vec<u8>,
 }
 
 /// Every broken promise; none, if all is well.

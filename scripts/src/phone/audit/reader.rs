@@ -68,13 +68,14 @@ fn check_view(evidence: &Evidence, ledger: &Ledger, room: Uuid, view: &View, vio
         if let Some(before) = by_id.insert(shown.id, shown.seq) {
             broken(format!("{} was shown at {before} and again at {}", shown.id, shown.seq));
         }
-        if let Some(what) = difference(shown, expected.get(&shown.seq).copied()) {
+        if let Some(what) = difference(shown, expected.get(&shown.seq).copied(), view.removed.is_none()) {
             broken(format!("{} at {} {what}", shown.id, shown.seq));
         }
     }
 }
 
-fn difference(shown: &Shown, item: Option<&Item>) -> Option<String> {
+/// How what is shown differs from history; of who was removed, not in what may have changed since.
+fn difference(shown: &Shown, item: Option<&Item>, is_present: bool) -> Option<String> {
     // Changes of a message are no items of history: they show in the message's present state.
     if !["message", "system"].contains(&shown.kind.as_str()) {
         return None;
@@ -82,6 +83,19 @@ fn difference(shown: &Shown, item: Option<&Item>) -> Option<String> {
     let Some(item) = item else { return Some("was shown and is not in history".to_owned()) };
     let same = (shown.id, &shown.kind, shown.sender, &shown.temp_id, &shown.created_at)
         == (item.id, &item.kind, item.sender_id, &item.temp_id, &item.created_at)
-        && (item.deleted || item.edited_at.is_some() || shown.content == item.content);
+        && (is_same_state(shown, item) || !is_present && (item.deleted || item.edited_at.is_some()));
     (!same).then(|| format!("was shown as {shown:?} and is {item:?} in history"))
+}
+
+/// Whether the changes that a phone heard have made of a message what history says it is.
+fn is_same_state(shown: &Shown, item: &Item) -> bool {
+    if shown.deleted || item.deleted {
+        return shown.deleted == item.deleted;
+    }
+    let counted = item.reactions.iter().map(|reaction| (reaction.emoji.as_str(), reaction.count)).collect();
+    let are_reactions_same = shown.reactions.as_ref().is_none_or(|reactions| {
+        let heard = reactions.iter().map(|(emoji, people)| (&**emoji, people.len()));
+        heard.filter(|(_, count)| *count > 0).collect::<BTreeMap<_, _>>() == counted
+    });
+    (&shown.content, &shown.edited_at) == (&item.content, &item.edited_at) && are_reactions_same
 }

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::phone::{
-    Incoming,
+    Action, Incoming, Reaction,
     frame::{LogFrame, Word},
     view::View,
 };
@@ -30,12 +30,27 @@ fn item(seq: u64) -> Item {
         content: Some("hi".to_owned()),
         edited_at: None,
         deleted: false,
+        reactions: Vec::new(),
     }
 }
 
 fn frame(seq: u64, prev: u64) -> Incoming {
     let Item { room_id, id, created_at, sender_id, temp_id, content, .. } = item(seq);
-    Incoming::Message(LogFrame { room_id, id, seq, prev, created_at, sender_id, temp_id, content })
+    Incoming::Message(LogFrame {
+        room_id,
+        id,
+        seq,
+        prev,
+        created_at,
+        sender_id,
+        temp_id,
+        content,
+        ..LogFrame::default()
+    })
+}
+
+fn letter(seq: u64) -> Letter {
+    Letter { seq, body: b"{}".to_vec() }
 }
 
 fn reader(user: Uuid, name: &str) -> Ledger {
@@ -77,8 +92,8 @@ fn good() -> Evidence {
         ledgers: vec![ann, ben],
         histories: vec![history("Ann"), history("Ben, backwards")],
         logs: vec![log("the stream"), log("the table")],
-        dead: 0,
-        poison: 0,
+        dead: vec![letter(8)],
+        poison: vec![letter(8)],
     }
 }
 
@@ -208,6 +223,53 @@ fn a5_a_phone_that_misses_adds_changes_or_doubles_is_found() {
     });
 }
 
+/// Ann's second message, changed: as everybody reads it, and as `frame` tells those who listen.
+fn changed(evidence: &mut Evidence, read: impl Fn(&mut Item), frame: impl Fn(LogFrame) -> Incoming) {
+    for history in &mut evidence.histories {
+        read(&mut history.items[3]);
+    }
+    for ledger in &mut evidence.ledgers {
+        let Incoming::Message(message) = self::frame(14, 13) else { panic!("a message") };
+        hear(ledger, frame(LogFrame { message_id: Some(id(12)), temp_id: None, ..message }));
+    }
+    for log in &mut evidence.logs {
+        log.lines.push((14, None));
+    }
+}
+
+#[test]
+fn a5_a_change_that_was_shown_in_another_way_than_it_is_kept_is_found() {
+    let says = |frame: LogFrame, content: &str| LogFrame { content: Some(content.to_owned()), ..frame };
+    let edited = |item: &mut Item| {
+        item.edited_at = Some(item.created_at.clone());
+        item.content = Some("ho".to_owned());
+    };
+    let reacted = |item: &mut Item| item.reactions = vec![Reaction { emoji: "👍".to_owned(), count: 1 }];
+    let reaction = |frame: LogFrame, emoji: &str| {
+        Incoming::Reaction(LogFrame { emoji: Some(emoji.into()), action: Some(Action::Added), ..frame })
+    };
+    let mut evidence = good();
+    changed(&mut evidence, edited, |frame| Incoming::MessageUpdated(says(frame, "ho")));
+    assert_eq!(audit(&evidence).len(), 0, "{:?}", audit(&evidence));
+    let mut evidence = good();
+    changed(&mut evidence, reacted, |frame| reaction(frame, "👍"));
+    assert_eq!(audit(&evidence).len(), 0, "{:?}", audit(&evidence));
+    let mut evidence = good();
+    changed(&mut evidence, |item| item.deleted = true, Incoming::MessageDeleted);
+    assert_eq!(audit(&evidence).len(), 0, "{:?}", audit(&evidence));
+
+    check("other words", Rule::A5, &[], |evidence| {
+        changed(evidence, edited, |frame| Incoming::MessageUpdated(says(frame, "hu")));
+    });
+    check("of another message", Rule::A5, &[], |evidence| {
+        changed(evidence, edited, |frame| {
+            Incoming::MessageUpdated(LogFrame { message_id: Some(id(11)), ..says(frame, "ho") })
+        });
+    });
+    check("another reaction", Rule::A5, &[], |evidence| changed(evidence, reacted, |frame| reaction(frame, "👎")));
+    check("not deleted", Rule::A5, &[], |evidence| changed(evidence, |_| (), Incoming::MessageDeleted));
+}
+
 #[test]
 fn a5_who_was_removed_need_not_see_the_rest_but_must_see_all_before() {
     fn removed(evidence: &mut Evidence) {
@@ -227,8 +289,11 @@ fn a5_who_was_removed_need_not_see_the_rest_but_must_see_all_before() {
 
 #[test]
 fn a6_a_message_given_up_is_found() {
-    check("given up", Rule::A6, &[], |evidence| evidence.dead = 1);
-    check("not given up", Rule::A6, &[], |evidence| evidence.poison = 1);
+    check("given up", Rule::A6, &[], |evidence| evidence.dead.push(letter(12)));
+    check("given up instead", Rule::A6, &[], |evidence| evidence.dead = vec![letter(12)]);
+    check("given up twice", Rule::A6, &[], |evidence| evidence.dead.push(letter(8)));
+    check("not given up", Rule::A6, &[], |evidence| evidence.dead.clear());
+    check("other bytes", Rule::A6, &[], |evidence| evidence.dead[0].body.truncate(1));
 }
 
 #[test]
