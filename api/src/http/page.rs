@@ -63,7 +63,7 @@ impl<K: Serialize + DeserializeOwned> Paging<K> {
 }
 
 impl<T> List<T> {
-    /// A list that is no longer than a page may be in bytes, and so comes whole.
+    /// A list that has bounds of its own, and so comes whole.
     pub(crate) const fn whole(items: Vec<T>) -> Self {
         List { items, next_cursor: None }
     }

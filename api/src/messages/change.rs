@@ -1,7 +1,5 @@
 //! Edits, deletions and reactions: they take the way of a message, once it is known that the caller may make them.
 
-use std::time::Duration;
-
 use chat_store::{Deed, Found, Permit};
 use schema::{
     envelope::{Body, Kind, ReactionAction},
@@ -13,10 +11,10 @@ use schema::{
 use tokio::time::Instant;
 
 use super::{
-    log,
     model::{self, NewContent},
     publish,
     service::{find_same, into_log, speaker},
+    stored::find,
 };
 use crate::{
     error::ApiError,
@@ -24,11 +22,6 @@ use crate::{
     rooms::{Role, member},
     state::AppState,
 };
-
-/// How long the message is waited for, which the store may not have yet.
-const STORED_WITHIN: Duration = Duration::from_secs(2);
-/// Between two looks for it.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 type Message = Result<MessageId, ApiError>;
 
@@ -78,7 +71,7 @@ pub(super) async fn delete(state: &AppState, caller: Identity, room: RoomId, mes
     let deadline = Instant::now() + publish::BUDGET;
     speaker(state, caller, room).await?;
     let message_id = message?;
-    let target = find(state, message_id).await?;
+    let target = changeable(state, message_id).await?;
     let is_moderator = permitted(state, caller, room, &target, Deed::Delete).await?;
     if target.is_deleted {
         return Ok(());
@@ -127,8 +120,13 @@ pub(super) async fn react(
 }
 
 async fn may(state: &AppState, caller: Identity, room: RoomId, id: MessageId, deed: Deed) -> Result<(), ApiError> {
-    let target = find(state, id).await?;
+    let target = changeable(state, id).await?;
     permitted(state, caller, room, &target, deed).await.map(drop)
+}
+
+/// What is to be changed.
+async fn changeable(state: &AppState, id: MessageId) -> Result<Found, ApiError> {
+    find(state, id).await?.ok_or_else(|| ApiError::refused(Code::NotFound, "the room has no such message"))
 }
 
 /// Whether the caller may; true if it is their role that lets them.
@@ -146,28 +144,6 @@ async fn permitted(
             Err(ApiError::refused(Code::Forbidden, "only its author, or who runs the room, deletes a message"))
         }
         Permit::Refused(code, detail) => Err(ApiError::refused(code, detail)),
-    }
-}
-
-/// Where the message stands. The store may be a moment behind; what is not there once it has caught up is nowhere.
-async fn find(state: &AppState, id: MessageId) -> Result<Found, ApiError> {
-    let deadline = Instant::now() + STORED_WITHIN;
-    if let Some(found) = state.store.find(&[id]).await?.first() {
-        return Ok(*found);
-    }
-    loop {
-        let last_seq = log::last_seq(&state.broker).await?;
-        let settled_seq = state.settled.get().await;
-        if let Some(found) = state.store.find(&[id]).await?.first() {
-            return Ok(*found);
-        }
-        if settled_seq >= last_seq {
-            return Err(ApiError::refused(Code::NotFound, "the room has no such message"));
-        }
-        if Instant::now() + LOOK_AGAIN >= deadline {
-            return Err(ApiError::refused(Code::NotSettled, "the message is not stored yet, or is none"));
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 

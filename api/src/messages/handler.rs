@@ -1,12 +1,13 @@
 //! HTTP in, HTTP out.
 
 use schema::envelope::ReactionAction;
-use warp::reply::Response;
+use warp::{http::HeaderMap, reply::Response};
 
 use super::{change, service, status};
 use crate::{
     error::ApiError,
     http::{Body, EmojiInPath, Identity, MessageInPath, Query, RoomInPath, created, encoded, gone, ok},
+    idempotency::IdempotencyKey,
     state::AppState,
 };
 
@@ -17,8 +18,10 @@ pub(super) async fn history(room: RoomInPath, caller: Caller, query: Query, stat
     Ok(encoded(service::history(&state, caller?, room.of_mine()?, &query).await?))
 }
 
-pub(super) async fn say(room: RoomInPath, caller: Caller, body: Body, state: AppState) -> Answer {
-    Ok(created(&service::say(&state, caller?, room.of_mine()?, body.form()).await?))
+pub(super) async fn say(room: RoomInPath, caller: Caller, headers: HeaderMap, body: Body, state: AppState) -> Answer {
+    let (caller, room) = (caller?, room.of_mine()?);
+    let key = IdempotencyKey::read(&headers, format_args!("message in {room}"), body.bytes());
+    Ok(created(&service::say(&state, caller, room, body.form(), key).await?))
 }
 
 pub(super) async fn show(room: RoomInPath, message: MessageInPath, caller: Caller, state: AppState) -> Answer {

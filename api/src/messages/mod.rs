@@ -9,14 +9,16 @@ mod publish;
 mod service;
 mod settled;
 mod status;
+mod stored;
 
 pub(crate) use pages::Pages;
 pub(crate) use settled::SettledSeq;
+pub(crate) use stored::find;
 
 use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 use crate::{
-    http::{EmojiInPath, MessageInPath, RoomInPath, answer, body, caller, query, with},
+    http::{EmojiInPath, MessageInPath, RoomInPath, answer, body, caller, headers, query, with},
     state::AppState,
 };
 
@@ -25,8 +27,14 @@ pub(crate) fn routes(state: &AppState) -> BoxedFilter<(Response,)> {
     let in_room = || warp::path!("rooms" / RoomInPath / "messages");
     let history =
         in_room().and(warp::get()).and(caller(state)).and(query()).and(with(state)).then(handler::history).map(answer);
-    let say =
-        in_room().and(warp::post()).and(caller(state)).and(body()).and(with(state)).then(handler::say).map(answer);
+    let say = in_room()
+        .and(warp::post())
+        .and(caller(state))
+        .and(headers())
+        .and(body())
+        .and(with(state))
+        .then(handler::say)
+        .map(answer);
     let mine = warp::path!("users" / "me" / "messages")
         .and(warp::get())
         .and(caller(state))

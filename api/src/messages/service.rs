@@ -18,10 +18,12 @@ use super::{
     model::{self, NewMessage},
     pages::Wanted,
     publish::{self, publish, unknown},
+    stored::find,
 };
 use crate::{
     error::ApiError,
     http::{Form, Identity, List, Paging, Query, limit},
+    idempotency::IdempotencyKey,
     rooms::{self, member},
     state::AppState,
 };
@@ -50,8 +52,13 @@ pub(super) async fn show(
     message: Result<MessageId, ApiError>,
 ) -> Result<HistoryItem, ApiError> {
     member(state, caller, room).await?;
-    let found = state.store.item(room, caller.user_id, message?).await?;
-    found.ok_or_else(|| ApiError::refused(Code::NotFound, "the room has no such message"))
+    let id = message?;
+    let mut item = state.store.item(room, caller.user_id, id).await?;
+    // Who was told its id a moment ago reads it.
+    if item.is_none() && find(state, id).await?.is_some_and(|found| found.room_id == room) {
+        item = state.store.item(room, caller.user_id, id).await?;
+    }
+    item.ok_or_else(|| ApiError::refused(Code::NotFound, "the room has no such message"))
 }
 
 /// What the caller wrote, newest first.
@@ -67,12 +74,19 @@ pub(super) async fn say(
     caller: Identity,
     room: RoomId,
     form: Result<Form, ApiError>,
+    key: Result<Option<IdempotencyKey>, ApiError>,
 ) -> Result<HistoryItem, ApiError> {
     let deadline = Instant::now() + publish::BUDGET;
     let place = speaker(state, caller, room).await?;
     let new = NewMessage::read(form?)?;
     let is_resend = new.is_resend;
     let body = new.into_body(room, caller.user_id, place.display_name);
+    if let Some(key) = key? {
+        // The temp_id, and so the message, is the same under the same key: what it has made is found below.
+        let mut tx = state.pg.begin().await?;
+        key.claim(&mut tx, caller.user_id, body.id().as_uuid(), state.clock.now()).await?;
+        tx.commit().await?;
+    }
     if let Some(found) = find_same(state, &body).await?
         && let Some(item) = state.store.item(found.room_id, caller.user_id, found.id).await?
     {
@@ -166,8 +180,7 @@ async fn window(state: &AppState, room: RoomId, query: &Query) -> Result<Window,
     named.extend(query.get("after")?.map(|seq| ("after", Window::After(seq))));
     named.extend(query.get("around")?.map(|seq| ("around", Window::Around(seq))));
     if let Some(id) = query.get::<MessageId>("before_id")? {
-        let found = state.store.find(&[id]).await?;
-        let found = found.iter().find(|found| found.room_id == room);
+        let found = find(state, id).await?.filter(|found| found.room_id == room);
         let found = found.ok_or_else(|| ApiError::field("before_id", "unknown"))?;
         named.push(("before_id", Window::Before(found.seq)));
     }

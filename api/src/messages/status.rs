@@ -28,7 +28,7 @@ pub(super) enum Status {
     },
     /// It is not there, and will not come.
     Absent,
-    /// The store has not caught up: ask again.
+    /// The store has not caught up, or it is not known whether it has: ask again.
     Unknown,
 }
 
@@ -41,12 +41,12 @@ pub(super) async fn of(state: &AppState, caller: Identity, query: &Query) -> Res
     let id = MessageId::of(Kind::Message, caller.user_id, room, &temp_id);
     // In this order: what is above the last seq was not sent when the caller asked, and what is up to the floor is
     // seen by the look that comes after.
-    let last_seq = log::last_seq(&state.broker).await?;
+    let last_seq = log::last_seq(&state.broker).await;
     let settled_seq = state.settled.get().await;
     let found = state.store.find(&[id]).await?;
     Ok(match found.first() {
         Some(found) => Status::Saved { id, seq: found.seq },
-        None if settled_seq >= last_seq => Status::Absent,
+        None if last_seq.is_ok_and(|last_seq| settled_seq >= last_seq) => Status::Absent,
         None => Status::Unknown,
     })
 }

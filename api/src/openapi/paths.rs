@@ -234,6 +234,7 @@ fn messages() -> Vec<Operation> {
             .or(&mine)
             .or(&[Code::NotFound, Code::InvalidRequest]),
         op("say", "post", "/rooms/{room_id}/messages", "HistoryItem", "Says something, as a socket does")
+            .header("Idempotency-Key", "not needed: sent again under the same temp_id it is said once")
             .takes("NewMessage")
             .creates()
             .or(&[
@@ -244,14 +245,18 @@ fn messages() -> Vec<Operation> {
                 Code::InvalidContent,
                 Code::ContentTooLong,
                 Code::TempIdReused,
+                Code::IdempotencyKeyReused,
                 Code::Conflict,
                 Code::NotSettled,
                 Code::Backlog,
                 Code::LogBehind,
                 Code::Unknown,
             ]),
-        op("message", "get", "/rooms/{room_id}/messages/{message_id}", "HistoryItem", "One message")
-            .or(&[Code::NotAMember, Code::NotFound]),
+        op("message", "get", "/rooms/{room_id}/messages/{message_id}", "HistoryItem", "One message").or(&[
+            Code::NotAMember,
+            Code::NotFound,
+            Code::NotSettled,
+        ]),
         op("message_status", "get", "/messages/status", "MessageStatus", "What became of what I named so")
             .query("room_id", "in this room", uuid())
             .query("temp_id", "my own name for it", text(64))

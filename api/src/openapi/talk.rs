@@ -50,7 +50,8 @@ pub(super) fn rooms() -> Vec<(&'static str, Value)> {
         ("Rooms", page("Room")),
         ("Member", member),
         ("Members", page("Member")),
-        ("Presence", object(&[("items", array(present))])),
+        ("Present", present),
+        ("Presence", page("Present")),
         ("HistoryItem", item()),
         ("History", history),
         ("Written", page("HistoryItem")),
@@ -93,7 +94,8 @@ pub(super) fn reading() -> Vec<(&'static str, Value)> {
     vec![
         ("UpTo", object(&[("seq?", seq()), ("message_id?", uuid())])),
         ("Reader", object(&[("room_id", uuid()), ("user_id", uuid()), ("seq", seq())])),
-        ("ReadMarks", object(&[("items", array(mark))])),
+        ("ReadMark", mark),
+        ("ReadMarks", page("ReadMark")),
         ("Sync", object(&[("rooms", array(room)), ("next_since", seq())])),
     ]
 }

@@ -81,12 +81,6 @@ pub(super) struct Present {
     pub(super) last_seen_at: Option<Timestamp>,
 }
 
-/// All members of a room: as many as it has, in one page.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Presents {
-    pub(super) items: Vec<Present>,
-}
-
 /// How far somebody has read a room: the frame `read`, without its type.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Reader {
@@ -103,12 +97,6 @@ pub(super) struct ReadMark {
     pub(super) seq: u64,
     /// Null when they have read nothing yet.
     pub(super) read_at: Option<Timestamp>,
-}
-
-/// All members of a room: as many as it has, in one page.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Marks {
-    pub(super) items: Vec<ReadMark>,
 }
 
 fn instant(row: &PgRow, column: &str) -> sqlx::Result<Timestamp> {

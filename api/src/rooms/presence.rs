@@ -16,11 +16,12 @@ use schema::{
     subject::LiveSignalSubject,
 };
 
-use super::{
-    model::{Present, Presents},
-    repository, service,
+use super::{model::Present, repository, service};
+use crate::{
+    error::ApiError,
+    http::{Identity, List},
+    state::AppState,
 };
-use crate::{error::ApiError, http::Identity, state::AppState};
 
 /// How long a gateway may take to answer; who is silent for longer has nobody there.
 const ANSWER_WITHIN: Duration = Duration::from_millis(250);
@@ -28,7 +29,7 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(250);
 const MEMBERS_MAX: i64 = 5_000;
 
 /// All members, and whether they are there.
-pub(super) async fn presence(state: &AppState, caller: Identity, room: RoomId) -> Result<Presents, ApiError> {
+pub(super) async fn presence(state: &AppState, caller: Identity, room: RoomId) -> Result<List<Present>, ApiError> {
     let place = service::member(state, caller, room).await?;
     if place.is_blind {
         // Until aliases are shown here: ids would give away who is who.
@@ -44,7 +45,7 @@ pub(super) async fn presence(state: &AppState, caller: Identity, room: RoomId) -
         let last_seen_at = if online { None } else { seen.next().flatten() };
         Present { user_id, online, last_seen_at }
     };
-    Ok(Presents { items: members.into_iter().map(present).collect() })
+    Ok(List::whole(members.into_iter().map(present).collect()))
 }
 
 /// Asks the gateways. The first answer counts: each that has the room knows of all the others.

@@ -10,14 +10,14 @@ use schema::{
 use serde_json::Value;
 
 use super::{
-    model::{Marks, ReadMark, Reader, Role},
+    model::{ReadMark, Reader, Role},
     repository,
     service::member,
 };
 use crate::{
     error::ApiError,
-    http::{Form, Identity, id},
-    marks,
+    http::{Form, Identity, List, id},
+    marks, messages,
     state::AppState,
 };
 
@@ -68,8 +68,7 @@ pub(super) async fn read(
         UpTo::Top => top,
         UpTo::Seq(seq) => seq.min(top),
         UpTo::Message(id) => {
-            let found = state.store.find(&[id]).await?;
-            let found = found.iter().find(|found| found.room_id == room);
+            let found = messages::find(state, id).await?.filter(|found| found.room_id == room);
             found.ok_or_else(|| ApiError::field("message_id", "unknown"))?.seq
         }
     };
@@ -79,7 +78,7 @@ pub(super) async fn read(
 }
 
 /// How far everybody in the room has read.
-pub(super) async fn read_marks(state: &AppState, caller: Identity, room: RoomId) -> Result<Marks, ApiError> {
+pub(super) async fn read_marks(state: &AppState, caller: Identity, room: RoomId) -> Result<List<ReadMark>, ApiError> {
     let place = member(state, caller, room).await?;
     if place.is_blind {
         // Until aliases are shown here: ids would give away who is who.
@@ -92,7 +91,7 @@ pub(super) async fn read_marks(state: &AppState, caller: Identity, room: RoomId)
         let standing = newest.get(&(room, user_id));
         ReadMark { user_id, seq: standing.map_or(0, |(seq, _)| *seq), read_at: standing.map(|(_, at)| *at) }
     };
-    Ok(Marks { items: members.into_iter().map(mark).collect() })
+    Ok(List::whole(members.into_iter().map(mark).collect()))
 }
 
 /// The room's last seq: in the log, or in the store when the log holds nothing of it any more.

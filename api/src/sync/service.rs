@@ -63,7 +63,8 @@ pub(super) async fn sync(state: &AppState, caller: Identity, query: &Query) -> R
         left -= frames.len();
         MovedRoom { room_id, frames, limited }
     });
-    Ok(Sync { rooms: rooms.collect(), next_since: settled_seq })
+    // An api that could not ask for the floor yet sends nobody back to the beginning.
+    Ok(Sync { rooms: rooms.collect(), next_since: settled_seq.max(since) })
 }
 
 fn frames(room_id: RoomId, since: u64, rows: &[LogRow]) -> Vec<Value> {

@@ -2,6 +2,7 @@
 
 use async_nats::jetstream::consumer::pull;
 use futures_util::{StreamExt as _, future::join_all};
+use reqwest::Method;
 use schema::{
     envelope::Kind,
     header,
@@ -189,6 +190,46 @@ async fn what_became_of_a_message_can_be_asked(pool: PgPool) {
     eventually("the rest is settled", async || (status("a-2").await == json!({"status": "absent"})).then_some(()))
         .await;
     refused(ann.get(&format!("/messages/status?room_id={room}")).await, 422, "invalid_fields").await;
+    // The store is asked also while the log can not be.
+    api.nats.kill();
+    assert_eq!(status("a-1").await, saved);
+    assert_eq!(status("a-2").await, json!({"status": "unknown"}), "it may have been said meanwhile");
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn an_idempotency_key_is_for_one_message(pool: PgPool) {
+    let api = TestApi::start(pool).await;
+    let ann = api.user("ann").await;
+    let room = ann.makes_room(&[]).await;
+    let say = async |content: &str| {
+        let request = ann.request(Method::POST, &format!("/rooms/{room}/messages")).header("Idempotency-Key", "a key");
+        request.json(&json!({"temp_id": "a-1", "content": content})).send().await.unwrap()
+    };
+    let said = read(say("hi").await, 201).await;
+    assert_eq!(read(say("hi").await, 201).await, said);
+    refused(say("ho").await, 422, "idempotency_key_reused").await;
+    assert_eq!(in_log(&api).await, 1);
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn who_was_told_a_messages_id_can_use_it_at_once(pool: PgPool) {
+    let api = TestApi::start(pool).await;
+    let ann = api.user("ann").await;
+    let room = ann.makes_room(&[]).await;
+    let said = ann.says(room, "a-1", "hi").await;
+    let (id, seq) = (said["id"].as_str().unwrap(), &said["seq"]);
+    let (message, before, mark) = (
+        format!("/rooms/{room}/messages/{id}"),
+        format!("/rooms/{room}/messages?before_id={id}"),
+        format!("/rooms/{room}/read"),
+    );
+    // They ask, and only then a worker begins.
+    let asking =
+        async { tokio::join!(ann.get(&message), ann.get(&before), ann.post(&mark, json!({"message_id": id}))) };
+    let ((shown, page, marked), _store) = tokio::join!(asking, api.runs_a_worker());
+    assert_eq!(read(shown, 200).await, said);
+    assert_eq!(read(page, 200).await["items"], json!([]));
+    assert_eq!(read(marked, 200).await["seq"], *seq);
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]

@@ -133,6 +133,27 @@ async fn a_full_log_refuses_and_says_so(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
+async fn a_worker_that_is_far_behind_closes_the_log_to_new_messages(pool: PgPool) {
+    // By this api's clock a message is 31 minutes old as soon as it is said.
+    let api = TestApi::with(pool, &["--clock-offset-ms=1860000"]).await;
+    let sizes = Sizes { chat_age_max: Duration::from_hours(1), ..Sizes::default() };
+    stream::ensure(&api.jetstream("worker").await, stream::chat_messages(sizes)).await.unwrap();
+    let ann = api.user("ann").await;
+    let room = ann.makes_room(&[]).await;
+    ann.says(room, "a-1", "hi").await;
+    let path = format!("/rooms/{room}/messages");
+    let say = async || ann.post(&path, json!({"temp_id": "a-2", "content": "still there?"})).await;
+    let closed = eventually("the log is closed", async || {
+        let answer = say().await;
+        (answer.status() != 201).then_some(answer)
+    })
+    .await;
+    refused(closed, 503, "backlog").await;
+    let _store = api.runs_a_worker().await;
+    eventually("it is open again", async || (say().await.status() == 201).then_some(())).await;
+}
+
+#[sqlx::test(migrator = "schema::postgres::MIGRATOR")]
 async fn a_log_whose_numbers_went_back_takes_nothing_until_they_go_on(pool: PgPool) {
     let api = TestApi::start(pool).await;
     let ann = api.user("ann").await;

@@ -140,6 +140,8 @@ async fn a_phone_that_was_away_catches_up_on_all_its_rooms(pool: PgPool) {
     ann.says(one, "a-1", "early").await;
     // What is not stored yet is not there, and `next_since` says so.
     assert_eq!(read(ben.get("/sync?since=0").await, 200).await, empty);
+    let later = read(ben.get("/sync?since=5000").await, 200).await;
+    assert_eq!(later, json!({"rooms": [], "next_since": 5000}), "nobody is sent back");
     let _store = api.runs_a_worker().await;
     let synced = async |since: u64, until: u64| {
         eventually("all is settled", async || {
