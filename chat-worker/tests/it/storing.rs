@@ -35,7 +35,6 @@ async fn a_message_is_stored_acknowledged_and_reported(scene: Scene) {
     assert_eq!(scene.consumer(CHAT_MESSAGES).await.ack_floor.stream_sequence, said.seq);
     assert!(scene.dead().await.is_empty());
     worker.stop().await;
-    // Raised at the latest when it stops.
     assert_eq!(scene.store.high_water().await.unwrap(), said.seq);
 }
 

@@ -1,4 +1,4 @@
-//! Drills: what an operator does when the log is not what it was. docs/operators.md tells the same in words.
+//! Drills: what an operator does when the log is not what it was. docs/reliability.md tells the same in words.
 
 use std::{fs, path::Path, time::Duration};
 
