@@ -24,7 +24,7 @@ const TRIES: u64 = 2;
 const MUTANTS: [Mutant; 17] = [
     Mutant {
         name: "ack-before-write",
-        faults: &[Kind::HoldWorkersStore, Kind::KillWorkers],
+        faults: &[Kind::KillPostgres, Kind::KillWorkers],
         breaks: &[Rule::A1, Rule::A5, Rule::Log],
     },
     Mutant { name: "created-at-now", faults: &[Kind::KillWorkers], breaks: &[Rule::A5, Rule::Log] },

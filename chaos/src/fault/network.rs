@@ -11,6 +11,8 @@ use crate::{house::Server, link::Mode, scene::Scene};
 
 /// Longer than the broker waits for an ack, so that it delivers again.
 const ACKS_HELD_FOR: Duration = Duration::from_secs(12);
+/// Twice as long as the api waits for the log's word, so that some are told that nobody knows.
+const UNKNOWN_FOR: Duration = Duration::from_secs(12);
 const LATE_BY: Duration = Duration::from_millis(250);
 
 /// Changes the ways that `fault` is about, waits, and opens them again.
@@ -37,7 +39,11 @@ pub(super) async fn disturb(scene: &Scene, fault: Fault, gateway: &str, worker: 
         Kind::LateGatewayNats => (Mode::Late(LATE_BY), vec![(gateway, Server::Nats)]),
         other => bail!("{} is no matter of the network", other.as_str()),
     };
-    let lasts = if mode == Mode::HeldToServer { fault.lasts.max(ACKS_HELD_FOR) } else { fault.lasts };
+    let lasts = match fault.kind {
+        Kind::HoldWorkerAcks => fault.lasts.max(ACKS_HELD_FOR),
+        Kind::HoldApiNats => fault.lasts.max(UNKNOWN_FOR),
+        _ => fault.lasts,
+    };
     for (process, server) in &ways {
         scene.house.set(process, *server, mode)?;
     }
