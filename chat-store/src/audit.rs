@@ -50,6 +50,8 @@ pub struct Audited {
     pub(crate) reactions: Vec<AuditedReaction>,
     /// How the message that this row changes keeps it.
     pub(crate) kept: Option<Kept>,
+    /// Tables that are kept beside history and do not say what follows from it.
+    pub(crate) beside: Vec<Fault>,
 }
 
 /// Where an id stands.
@@ -168,6 +170,10 @@ pub enum Fault {
     TextLeft,
     /// What a message says is gone although nobody deleted it.
     TextGone,
+    /// A message is not in the list of what its author wrote.
+    Unlisted,
+    /// The room's newest activity is said to be below it.
+    HeadBehind,
 }
 
 impl Fault {
@@ -188,6 +194,8 @@ impl Fault {
             Self::ReactionsHidden => "reactions_hidden",
             Self::TextLeft => "deleted_text_left",
             Self::TextGone => "text_gone",
+            Self::Unlisted => "unlisted",
+            Self::HeadBehind => "head_behind",
         }
     }
 }
@@ -222,7 +230,7 @@ impl Audited {
         let Some(said) = said.filter(|said| said.fits(self.room_id, *kind, *id)) else {
             return vec![Fault::LogRowBroken];
         };
-        let mut faults = Vec::new();
+        let mut faults = self.beside.clone();
         match self.place {
             None => faults.push(Fault::IdMissing),
             Some(place) if (place.room_id, place.seq) != (self.room_id, self.seq) => faults.push(Fault::IdElsewhere),

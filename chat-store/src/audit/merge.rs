@@ -44,6 +44,7 @@ impl Audited {
             changes: Vec::new(),
             reactions: Vec::new(),
             kept: None,
+            beside: Vec::new(),
         }
     }
 }

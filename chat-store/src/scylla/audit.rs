@@ -1,7 +1,7 @@
 //! Pages of everything, for the check that the tables agree: rooms and ids in the order of their tokens, a room's seqs
 //! through its months, as readers find them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use schema::{
@@ -13,16 +13,18 @@ use uuid::Uuid;
 
 use super::{
     ScyllaStore,
-    bucket::{self, Direction},
+    bucket::{self, Bucket, Direction},
     claim::Known,
-    item_row,
+    history, item_row,
     log::{self, Place},
     mutation::IN_FLIGHT_MAX,
     reaction,
 };
 use crate::{
     LogRow, StoreError,
-    audit::{self, AuditPage, Audited, AuditedChange, AuditedId, AuditedReaction, IdPage, IdPlace, Logged, MarkRow},
+    audit::{
+        self, AuditPage, Audited, AuditedChange, AuditedId, AuditedReaction, Fault, IdPage, IdPlace, Logged, MarkRow,
+    },
     column,
 };
 
@@ -95,7 +97,55 @@ async fn room_page(store: &ScyllaStore, room: RoomId, after: u64, limit: usize) 
     let rows = rows.into_iter().map(|row| (room, row)).collect();
     let (mut rows, _end) = audit::merge(rows, items, limit);
     fill(store, &mut rows).await?;
+    look_beside(store, room, &mut rows).await?;
     Ok(rows)
+}
+
+/// Adds what is wrong with the tables that lists are read from: of rooms by their newest activity, and of what somebody
+/// wrote.
+async fn look_beside(store: &ScyllaStore, room: RoomId, rows: &mut [Audited]) -> Result<(), StoreError> {
+    // After the rows: what was written meanwhile has raised it.
+    let head = history::head(store, room).await?.map_or(0, |(_, seq)| seq);
+    for row in rows.iter_mut().filter(|row| row.item.is_some() && column::of_seq(row.seq) > head) {
+        row.beside.push(Fault::HeadBehind);
+    }
+    let wrote: Vec<(UserId, Place)> = rows.iter().filter_map(written).collect();
+    let authors: HashSet<UserId> = wrote.iter().map(|(author, _)| *author).collect();
+    let reads = authors
+        .into_iter()
+        .map(|author| async move { Ok::<_, StoreError>((author, bucket::of_user(store, author).await?)) });
+    let months: HashMap<UserId, Vec<Bucket>> =
+        stream::iter(reads.collect::<Vec<_>>()).buffer_unordered(IN_FLIGHT_MAX).try_collect().await?;
+    let reads = wrote.iter().map(|(author, place)| {
+        let months = months.get(author).map_or(&[][..], Vec::as_slice);
+        is_listed(store, *author, place, months)
+    });
+    let listed: Vec<bool> = stream::iter(reads.collect::<Vec<_>>()).buffered(IN_FLIGHT_MAX).try_collect().await?;
+    let unlisted: HashSet<u64> =
+        wrote.iter().zip(listed).filter(|(_, is_listed)| !is_listed).map(|((_, place), _)| place.seq).collect();
+    for row in rows.iter_mut().filter(|row| unlisted.contains(&row.seq)) {
+        row.beside.push(Fault::Unlisted);
+    }
+    Ok(())
+}
+
+/// Who wrote it and where it stands, if it is a message.
+fn written(row: &Audited) -> Option<(UserId, Place)> {
+    let (log, at) = row.row.as_ref().zip(row.place)?;
+    let is_first = (at.room_id, at.seq) == (row.room_id, row.seq);
+    let author = at.sender.filter(|_| is_first && log.kind == Some(Kind::Message))?;
+    Some((author, Place { room_id: row.room_id, seq: row.seq, created_at: log.created_at }))
+}
+
+/// Whether who reads what `author` wrote, month by month, comes to the message.
+async fn is_listed(store: &ScyllaStore, author: UserId, place: &Place, months: &[Bucket]) -> Result<bool, StoreError> {
+    let (room, month, seq) = place.key();
+    let is_in = |bucket: &Bucket| bucket.month == month && (bucket.first_seq..=bucket.last_seq).contains(&place.seq);
+    if !months.iter().any(is_in) {
+        return Ok(false);
+    }
+    let rows: Vec<(Uuid,)> = store.rows(&store.statements.by_user_at, (author.as_uuid(), month, seq)).await?;
+    Ok(rows.contains(&(room,)))
 }
 
 /// Adds what stands under the ids of `rows`, and under those of the messages that they change.

@@ -120,9 +120,14 @@ struct Newest {
     seq: i64,
 }
 
-async fn newest(store: &ScyllaStore, room: RoomId) -> Result<Option<Item>, StoreError> {
+/// The month and seq of a room's newest item, as it was noted.
+pub(super) async fn head(store: &ScyllaStore, room: RoomId) -> Result<Option<(i32, i64)>, StoreError> {
     let rows: Vec<Newest> = store.rows(&store.statements.head, (room.as_uuid(),)).await?;
-    let Some(Newest { bucket, seq }) = rows.into_iter().next() else { return Ok(None) };
+    Ok(rows.into_iter().next().map(|Newest { bucket, seq }| (bucket, seq)))
+}
+
+async fn newest(store: &ScyllaStore, room: RoomId) -> Result<Option<Item>, StoreError> {
+    let Some((bucket, seq)) = head(store, room).await? else { return Ok(None) };
     if let Some(item) = item_row::at(store, (room.as_uuid(), bucket, seq)).await? {
         return Ok(Some(item));
     }

@@ -112,6 +112,7 @@ statements! {
     by_user_insert = "INSERT INTO chat_messages_by_user (user_id, bucket, seq, event_id, message_id)
         VALUES (?, ?, ?, ?, ?) USING TIMESTAMP 1";
     by_user_delete = "DELETE FROM chat_messages_by_user USING TIMESTAMP ? WHERE user_id = ? AND bucket = ? AND seq = ?";
+    by_user_at = "SELECT event_id FROM chat_messages_by_user WHERE user_id = ? AND bucket = ? AND seq = ?";
     by_user_below = "SELECT seq, event_id FROM chat_messages_by_user
         WHERE user_id = ? AND bucket = ? AND seq < ? ORDER BY seq DESC LIMIT ?";
 

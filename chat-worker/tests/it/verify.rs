@@ -353,6 +353,8 @@ const CQL_DEFECTS: &[(&str, &[&str])] = &[
     ("DELETE FROM chat_message_ids WHERE message_id = $edited_id AND seq = $edit", &["change_missing"]),
     ("DELETE FROM chat_message_ids WHERE message_id = $liked_id", &["id_missing"]),
     ("INSERT INTO read_marks_by_event (event_id, user_id, seq) VALUES ($room, $plain_id, 3000000)", &["mark_too_high"]),
+    ("TRUNCATE chat_messages_by_user", &["unlisted"]),
+    ("DELETE FROM room_heads WHERE event_id = $room", &["head_behind"]),
     // A month that no reader looks into.
     ("DELETE FROM chat_buckets_by_event WHERE event_id = $other", &["unreachable"]),
 ];
