@@ -136,11 +136,11 @@ async fn unfinished(js: &jetstream::Context) -> Result<u64> {
 
 /// What lies in `CHAT_DEAD`.
 async fn dead(js: &jetstream::Context) -> Result<Vec<Letter>> {
-    let letters = read(js, stream::CHAT_DEAD, String::new(), |_, message| {
+    read(js, stream::CHAT_DEAD, String::new(), |_, message| {
         let seq = message.headers.as_ref().and_then(|headers| headers.get(header::DEAD_SEQ)?.as_str().parse().ok());
         Letter { seq: seq.unwrap_or_default(), body: message.payload.to_vec() }
-    });
-    letters.await
+    })
+    .await
 }
 
 async fn stream_log(js: &jetstream::Context, room: Uuid) -> Result<Log> {
