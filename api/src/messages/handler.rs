@@ -7,7 +7,6 @@ use super::{change, service, status};
 use crate::{
     error::ApiError,
     http::{Body, EmojiInPath, Identity, MessageInPath, Query, RoomInPath, created, encoded, gone, ok},
-    idempotency::IdempotencyKey,
     state::AppState,
 };
 
@@ -19,9 +18,7 @@ pub(super) async fn history(room: RoomInPath, caller: Caller, query: Query, stat
 }
 
 pub(super) async fn say(room: RoomInPath, caller: Caller, headers: HeaderMap, body: Body, state: AppState) -> Answer {
-    let (caller, room) = (caller?, room.of_mine()?);
-    let key = IdempotencyKey::read(&headers, format_args!("message in {room}"), body.bytes());
-    Ok(created(&service::say(&state, caller, room, body.form(), key).await?))
+    Ok(created(&service::say(&state, caller?, room.of_mine()?, body.form(), &headers).await?))
 }
 
 pub(super) async fn show(room: RoomInPath, message: MessageInPath, caller: Caller, state: AppState) -> Answer {

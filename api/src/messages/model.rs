@@ -72,6 +72,12 @@ impl NewMessage {
         })
     }
 
+    /// All that makes it another message.
+    pub(super) fn fingerprint(&self) -> Vec<u8> {
+        let said = (self.temp_id.as_str(), self.content.as_str(), self.message_type, self.reply_to_id);
+        serde_json::to_vec(&said).expect("texts and ids serialise")
+    }
+
     /// The envelope's body.
     pub(super) fn into_body(self, room_id: RoomId, sender_id: UserId, sender_name: String) -> Body {
         Body::Message {

@@ -12,6 +12,7 @@ use schema::{
 };
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
+use warp::http::HeaderMap;
 
 use super::{
     log::{self, Logged},
@@ -74,14 +75,16 @@ pub(super) async fn say(
     caller: Identity,
     room: RoomId,
     form: Result<Form, ApiError>,
-    key: Result<Option<IdempotencyKey>, ApiError>,
+    headers: &HeaderMap,
 ) -> Result<HistoryItem, ApiError> {
     let deadline = Instant::now() + publish::BUDGET;
     let place = speaker(state, caller, room).await?;
     let new = NewMessage::read(form?)?;
     let is_resend = new.is_resend;
+    // Not of the request's bytes: with `resend` it is the same message.
+    let key = IdempotencyKey::read(headers, format_args!("message in {room}"), &new.fingerprint())?;
     let body = new.into_body(room, caller.user_id, place.display_name);
-    if let Some(key) = key? {
+    if let Some(key) = key {
         // The temp_id, and so the message, is the same under the same key: what it has made is found below.
         let mut tx = state.pg.begin().await?;
         key.claim(&mut tx, caller.user_id, body.id().as_uuid(), state.clock.now()).await?;

@@ -207,6 +207,9 @@ async fn an_idempotency_key_is_for_one_message(pool: PgPool) {
     };
     let said = read(say("hi").await, 201).await;
     assert_eq!(read(say("hi").await, 201).await, said);
+    let again = ann.request(Method::POST, &format!("/rooms/{room}/messages")).header("Idempotency-Key", "a key");
+    let again = again.json(&json!({"temp_id": "a-1", "content": "hi", "resend": true})).send().await.unwrap();
+    assert_eq!(read(again, 201).await, said, "sent again it is the same");
     refused(say("ho").await, 422, "idempotency_key_reused").await;
     assert_eq!(in_log(&api).await, 1);
 }
